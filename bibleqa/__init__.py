@@ -1,0 +1,1 @@
+"""A declarative experiment runner for Bible question answering."""

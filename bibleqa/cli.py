@@ -1,0 +1,38 @@
+"""The `bibleqa` command: what is done around runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bibleqa import console
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return console.guarded(lambda: _dispatch(sys.argv[1:] if argv is None else argv))
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="bibleqa", description="What is done around runs; `python run.py` makes them."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    doctor = commands.add_parser("doctor", help="check that everything a run needs is there")
+    doctor.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="as for run.py, for instance endpoint=lm_studio"
+    )
+
+    track = commands.add_parser("track", help="record in MLflow a run that its tracker missed")
+    track.add_argument("folder", type=Path, help="the run folder")
+
+    arguments = parser.parse_args(argv)
+    if arguments.command == "doctor":
+        from bibleqa import doctor as checks
+
+        return checks.main(arguments.overrides)
+    from bibleqa import tracking
+
+    console.out.print(f"recorded as MLflow run {tracking.track(arguments.folder)['run_id']}")
+    return 0

@@ -1,0 +1,136 @@
+"""From Hydra's config to a checked `Config`: wrong values stop here, before anything is spent."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import hydra
+import yaml
+from dotenv import load_dotenv
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from bibleqa import paths, schema
+from bibleqa.errors import ConfigError
+from bibleqa.schema import Config
+
+_SEVERAL_OPTIONS = re.compile(rf"^(?P<group>{'|'.join(schema.GROUPS)})=\[")
+_SECRET = re.compile(r"^\+{0,2}~?(?P<key>[\w.@/-]*(?:key|token|secret|password))=", re.IGNORECASE)
+
+
+def prepare(argv: Sequence[str] = ()) -> None:
+    """Ready the process for composing: environment files, schemas, resolvers; refuse secrets in overrides.
+
+    Raises:
+        ConfigError: An override looks like a secret.
+    """
+    for name in (".env", ".env.dspy"):  # the second is what users of the predecessor have
+        load_dotenv(paths.project() / name)
+    schema.register()
+    OmegaConf.register_new_resolver("project", lambda: str(paths.project()), replace=True)
+    for argument in argv:
+        if match := _SECRET.match(argument):
+            raise ConfigError(
+                f"{match['key']}: secrets are never given on the command line, where logs and histories keep them. "
+                "Put the key into .env and name its variable: endpoint.api_key_env=MY_KEY"
+            )
+        if match := _SEVERAL_OPTIONS.match(argument):
+            raise ConfigError(f"{argument}: {match['group']} takes one option (several runs: -m and no brackets)")
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """The checked config that `python run.py <overrides>` would run.
+
+    Raises:
+        ConfigError: The overrides do not make a config.
+    """
+    prepare(overrides)
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(paths.conf()), version_base="1.3"):
+        try:
+            return checked(hydra.compose("config", overrides=list(overrides)))
+        except Exception as error:
+            if message := explain(error):
+                raise ConfigError(message) from None
+            raise
+
+
+def checked(composed: DictConfig) -> Config:
+    """The composed config as dataclasses, every value resolved and within its range.
+
+    Raises:
+        ConfigError: Some value is not; the message names key, value and what is allowed.
+    """
+    if unknown := next(_unknown_keys(composed, Config, ""), None):
+        raise ConfigError(unknown)
+    try:
+        config = cast(Config, OmegaConf.to_object(composed))
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error)) from None
+    for problem in schema.check_range(config):
+        raise ConfigError(problem)
+    _resolve(config)
+    return config
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved config as YAML: what a run folder keeps and what `reproduce` reads."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for an error of Hydra or OmegaConf, or None when it is not one of theirs."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option}: no such option; there are {', '.join(error.options)}"
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        error = error.__cause__
+    if isinstance(error, OmegaConfBaseException):
+        return _explain_omegaconf(error)
+    if isinstance(error, HydraException):
+        return " ".join(line.strip() for line in str(error).splitlines() if "HYDRA_FULL_ERROR" not in line)
+    return None
+
+
+def _explain_omegaconf(error: OmegaConfBaseException) -> str:
+    key = error.full_key
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key}: is needed and has no default; give {key}=<value>"
+    if isinstance(error, ConfigKeyError) and dataclasses.is_dataclass(error.object_type):
+        return _unknown(key or "", error.object_type)
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return f"{key}: {reason}" if key else reason
+
+
+def _unknown(key: str, schema_type: Any) -> str:
+    known = ", ".join(field.name for field in dataclasses.fields(schema_type))
+    return f"{key}: unknown key; known here: {known}"
+
+
+def _unknown_keys(node: Any, expected: type, prefix: str) -> Iterator[str]:
+    """Complaints of keys that `+key=value` put where no schema has them: `to_object` drops them silently."""
+    expected = OmegaConf.get_type(node) or expected
+    if not dataclasses.is_dataclass(expected):
+        return
+    known = {field.name for field in dataclasses.fields(expected)}
+    for key in node:
+        if key not in known:
+            yield _unknown(f"{prefix}{key}", expected)
+        elif OmegaConf.is_dict(child := node._get_node(key)) and not OmegaConf.is_missing(node, key):
+            yield from _unknown_keys(child, dict, f"{prefix}{key}.")
+
+
+def _resolve(config: Config) -> None:
+    """Fill in what depends on the machine, so that the saved config says what really ran."""
+    if config.endpoint.threads is None:
+        config.endpoint.threads = _physical_cores() if config.endpoint.kind == "embedded" else 8
+
+
+def _physical_cores() -> int:
+    import psutil
+
+    return psutil.cpu_count(logical=False) or os.cpu_count() or 1

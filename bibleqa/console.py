@@ -1,0 +1,38 @@
+"""What the person at the terminal sees: the one console, and errors as one line with an exit code."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from bibleqa import config
+from bibleqa.errors import BibleQAError, ConfigError
+
+INTERRUPTED = 130
+
+out = Console(soft_wrap=True, highlight=False)
+"""Results and progress."""
+
+
+def guarded(main: Callable[[], int | None]) -> int:
+    """Run a command; return its exit code, with what went wrong said in one line on standard error."""
+    try:
+        return main() or 0
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except BibleQAError as error:
+        return _say(str(error), error.exit_code)
+    except OSError as error:
+        # No space, no permission, no such folder: about the machine, not about the program.
+        logging.getLogger(__name__).exception("failed")
+        return _say(str(error), 1)
+    except Exception as error:
+        if message := config.explain(error):
+            return _say(message, ConfigError.exit_code)
+        raise
+
+
+def _say(message: str, code: int) -> int:
+    print(f"bibleqa: {message}", file=sys.stderr)
+    return code

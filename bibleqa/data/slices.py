@@ -1,0 +1,132 @@
+"""Which questions of a dataset a run takes."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bibleqa import paths, provenance
+from bibleqa.data.item import Item
+from bibleqa.data.reader import read_items
+from bibleqa.errors import ConfigError
+from bibleqa.schema import DatasetConfig, JsonlConfig, KjvConfig
+
+_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The questions of a run: train to learn from, val to choose by, test for the two reported scores."""
+
+    train: list[Item]
+    val: list[Item]
+    test: list[Item]
+
+    @property
+    def splits(self) -> dict[str, list[Item]]:
+        """The three by name, train first."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all of them, in their order."""
+        return provenance.digest_lines(
+            f"{name} {item.to_json()}" for name, items in self.splits.items() for item in items
+        )
+
+    @property
+    def anchors(self) -> int:
+        """How many of the test questions are hand-written."""
+        return sum(item.id.startswith("anchor:") for item in self.test)
+
+
+def load(config: DatasetConfig) -> Dataset:
+    """The slice that a config asks for; built first where it is not there yet.
+
+    Raises:
+        ConfigError: A file is missing or malformed, a split comes out empty, or test questions stand in train.
+    """
+    match config:
+        case KjvConfig():
+            # Here, since a user's own files need neither the text nor the seconds that its import takes.
+            from bibleqa.data.build import ensure_built
+
+            folder = ensure_built(paths.project() / "data" / "processed")
+            files = {split: folder / f"{split}.jsonl" for split in _SPLITS}
+            anchors = _filtered(read_items(folder / "anchors.jsonl"), config)
+        case JsonlConfig():
+            files = {split: Path(getattr(config, split)) for split in _SPLITS}
+            anchors = []
+        case _:
+            raise AssertionError(f"no dataset is loaded for {config.name}")
+    pools = {split: list(read_items(path)) for split, path in files.items()}
+    _check_names(config, [*pools["train"], *pools["val"], *pools["test"], *anchors])
+    pools = {split: _filtered(items, config) for split, items in pools.items()}
+    share = config.anchor_share if isinstance(config, KjvConfig) else 0.0
+    dataset = Dataset(
+        train=_take(pools["train"], config.max_train, config.seed),
+        val=_take(pools["val"], config.max_val, config.seed),
+        test=_with_anchors(pools["test"], anchors, share, config),
+    )
+    for split, items in dataset.splits.items():
+        if not items:
+            raise ConfigError(f"dataset: no {split} questions are left; loosen dataset.types, books or open_book")
+    _check_apart(dataset)
+    return dataset
+
+
+def book_of(reference: str) -> str:
+    """The book of a reference as people write it: `1 Samuel` of `1 Samuel 17:4-7`."""
+    return reference.rpartition(" ")[0] or reference
+
+
+def _filtered(items: Iterable[Item], config: DatasetConfig) -> list[Item]:
+    return [
+        item
+        for item in items
+        if (config.open_book is None or item.open_book == config.open_book)
+        and (not config.types or item.type in config.types)
+        and (not config.books or book_of(item.reference) in config.books)
+    ]
+
+
+def _check_names(config: DatasetConfig, items: list[Item]) -> None:
+    for key, wanted, known in (
+        ("types", config.types, {item.type for item in items}),
+        ("books", config.books, {book_of(item.reference) for item in items}),
+    ):
+        if unknown := [name for name in wanted if name not in known]:
+            raise ConfigError(f"dataset.{key}={unknown[0]}: there is none in this dataset; it has {_list(known)}")
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _take(items: list[Item], most: int | None, seed: int) -> list[Item]:
+    """So many questions, the families in turn, in an order that depends on seed and ids alone."""
+    shuffled = sorted(items, key=lambda item: hashlib.sha256(f"{seed} {item.id}".encode()).digest())
+    rounds: Counter[str] = Counter()
+    by_round: dict[int, list[Item]] = defaultdict(list)
+    for item in shuffled:
+        by_round[rounds[item.type]].append(item)
+        rounds[item.type] += 1
+    return [item for turn in sorted(by_round) for item in by_round[turn]][:most]
+
+
+def _with_anchors(generated: list[Item], anchors: list[Item], share: float, config: DatasetConfig) -> list[Item]:
+    if config.max_test is None:
+        return _take([*generated, *(anchors if share else [])], None, config.seed)
+    hand_written = _take(anchors, round(share * config.max_test), config.seed)
+    return [*hand_written, *_take(generated, config.max_test - len(hand_written), config.seed)]
+
+
+def _check_apart(dataset: Dataset) -> None:
+    seen = {(item.context, item.question, item.history) for item in [*dataset.train, *dataset.val]}
+    both = [item for item in dataset.test if (item.context, item.question, item.history) in seen]
+    if both:
+        raise ConfigError(
+            f"dataset: {len(both)} test questions stand in train or val too, the first is {both[0].id}; "
+            "a score on what the optimizer has seen is worth nothing"
+        )

@@ -1,0 +1,27 @@
+"""The errors a user can meet, each with the exit code the process ends with.
+
+Whatever derives from `BibleQAError` is shown as its one-line message, without a traceback; anything else is a
+defect of the program and keeps its traceback.
+"""
+
+
+class BibleQAError(Exception):
+    """Something the user can do something about; the message says what."""
+
+    exit_code = 1
+
+
+class RunFailed(BibleQAError):
+    """A run began and could not finish; what it has done is on disk."""
+
+
+class ConfigError(BibleQAError):
+    """Wrong usage, config or data file: refused before anything is spent."""
+
+    exit_code = 2
+
+
+class EndpointUnusable(BibleQAError):
+    """The language model cannot be reached, loaded or understood."""
+
+    exit_code = 3

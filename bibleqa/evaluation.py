@@ -1,0 +1,222 @@
+"""Ask a program every question of a set, keep each answer as it comes, and add up what they are worth.
+
+A wrong answer is scored. An answer that no adapter can read is scored 0 and counted apart. An endpoint that failed
+gave no answer: no score at all.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import dspy
+import numpy as np
+from dspy.utils.exceptions import AdapterParseError, LMError
+
+from bibleqa import assertions
+from bibleqa.lm.meter import Meter
+from bibleqa.metrics import Metric
+
+_RESAMPLES = 10_000
+_DRAWS_HELD = 1_000_000  # 8 MB
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One question asked: a line of predictions.jsonl."""
+
+    id: str
+    type: str
+    phase: str
+    inputs: str
+    """sha256 of context, question and history."""
+    prediction: str | None
+    """What the program answered; None when it could not be read or did not come."""
+    score: float | None
+    """0 to 1; None for an error."""
+    feedback: str
+    unreadable: bool = False
+    raw: str | None = None
+    """What the model wrote, where it could not be read."""
+    checks_first: dict[str, bool] = field(default_factory=dict)
+    checks: dict[str, bool] = field(default_factory=dict)
+    attempts: int = 1
+    error: dict[str, str] | None = None
+    """Class and message of what the endpoint failed with."""
+    seconds: float = 0.0
+    tokens: dict[str, int] = field(default_factory=dict)
+
+    def repeated_in(self, phase: str) -> "Outcome":
+        """The same outcome for another phase, in which nothing was asked."""
+        return replace(self, phase=phase, seconds=0.0, tokens={"input": 0, "output": 0})
+
+    def to_json(self) -> str:
+        """The line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+class Evaluator:
+    """Asks questions under one language model and adapter, so many at once."""
+
+    def __init__(self, metric: Metric, settings: dict[str, Any], meter: Meter, workers: int):
+        """Make an evaluator.
+
+        Args:
+            metric: Scores the answers.
+            settings: DSPy settings (`lm`, `adapter`) under which the program runs.
+            meter: Counts what all of it costs.
+            workers: Questions asked at once.
+        """
+        self._metric = metric
+        self._settings = settings
+        self._meter = meter
+        self._workers = workers
+
+    def evaluate(
+        self,
+        program: dspy.Module,
+        examples: Sequence[dspy.Example],
+        phase: str,
+        keep: Callable[[Outcome], None],
+    ) -> list[Outcome]:
+        """Ask every question once; the outcomes come back in the order of the examples.
+
+        Gives up early when the endpoint fails on many questions in a row: the outcomes are then fewer.
+
+        Args:
+            program: What answers.
+            examples: What is asked.
+            phase: `baseline` or `optimized`.
+            keep: Called with each outcome as it comes, from any thread.
+        """
+        gone = _Gone(after=max(5, self._workers))
+        outcomes: dict[int, Outcome] = {}
+
+        def ask(index: int) -> None:
+            if gone:
+                return
+            outcome = self._ask(program, examples[index], phase)
+            gone.saw(outcome)
+            outcomes[index] = outcome
+            keep(outcome)
+
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="ask") as pool:
+            futures = [pool.submit(ask, index) for index in range(len(examples))]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for: let it be kept
+                raise
+        return [outcomes[index] for index in sorted(outcomes)]
+
+    def _ask(self, program: dspy.Module, example: dspy.Example, phase: str) -> Outcome:
+        meter = Meter(self._meter)
+        begun = time.perf_counter()
+        said: dict[str, Any]
+        with assertions.watched() as attempts, dspy.context(**self._settings, **meter.settings):
+            try:
+                answer = str(program(**example.inputs()).answer)
+            except AdapterParseError as error:
+                said = {"score": 0.0, "feedback": "The answer could not be read.", "unreadable": True}
+                said |= {"prediction": None, "raw": error.lm_response}
+            except LMError as error:
+                said = {"score": None, "feedback": "No answer came.", "prediction": None}
+                said |= {"error": {"class": type(error).__name__, "message": str(error)}}
+            else:
+                score = self._metric.score(example.accepted, answer)
+                said = {"score": score.value, "feedback": score.feedback, "prediction": answer}
+        return Outcome(
+            id=example.id,
+            type=example.type,
+            phase=phase,
+            inputs=_inputs_digest(example),
+            checks_first=attempts.first,
+            checks=attempts.final,
+            attempts=attempts.count,
+            seconds=round(time.perf_counter() - begun, 3),
+            tokens={"input": meter.usage.input_tokens, "output": meter.usage.output_tokens},
+            **said,
+        )
+
+
+class _Gone:
+    """Whether the endpoint has failed so many times in a row that going on is pointless."""
+
+    def __init__(self, after: int):
+        self._after = after
+        self._in_a_row = 0
+        self._lock = threading.Lock()
+
+    def saw(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._in_a_row = self._in_a_row + 1 if outcome.error else 0
+
+    def __bool__(self) -> bool:
+        return self._in_a_row >= self._after
+
+
+def _inputs_digest(example: dspy.Example) -> str:
+    inputs = {name: str(value) for name, value in example.inputs().items()}
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def scores(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """The part of summary.json about one phase: score, n, errors, unreadable, 95 % interval, by type."""
+    outcomes = list(outcomes)
+    values = [outcome.score for outcome in outcomes if outcome.score is not None]
+    by_type: dict[str, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.score is not None:
+            by_type[outcome.type].append(outcome.score)
+    return {
+        "score": _mean(values),
+        "n": len(values),
+        "errors": sum(outcome.error is not None for outcome in outcomes),
+        "unreadable": sum(outcome.unreadable for outcome in outcomes),
+        "ci95": interval(values),
+        "by_type": {name: {"score": _mean(vs), "n": len(vs)} for name, vs in sorted(by_type.items())},
+    }
+
+
+def improvement(baseline: Iterable[Outcome], optimized: Iterable[Outcome]) -> dict[str, Any]:
+    """The paired difference: of each question that both answered, the second score less the first."""
+    before = {outcome.id: outcome.score for outcome in baseline if outcome.score is not None}
+    differences = [o.score - before[o.id] for o in optimized if o.score is not None and o.id in before]
+    return {"value": _mean(differences), "ci95": interval(differences)}
+
+
+def pass_rates(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:
+    """Share of questions on which each check passed: on the first attempt, and on the answer given."""
+    seen = [outcome for outcome in outcomes if outcome.checks]
+    names = sorted({name for outcome in seen for name in outcome.checks})
+    return {
+        name: {
+            "pass_rate_first": float(np.mean([outcome.checks_first[name] for outcome in seen])),
+            "pass_rate_final": float(np.mean([outcome.checks[name] for outcome in seen])),
+        }
+        for name in names
+    }
+
+
+def interval(values: Sequence[float]) -> list[float] | None:
+    """95 % confidence interval of the mean: percentiles of the means of resamples (bootstrap), seeded."""
+    if not values:
+        return None
+    sample = np.asarray(values)
+    rng = np.random.default_rng(0)
+    rows = max(1, _DRAWS_HELD // len(sample))
+    means = np.concatenate(
+        [rng.choice(sample, (min(rows, _RESAMPLES - done), len(sample))).mean(1) for done in range(0, _RESAMPLES, rows)]
+    )
+    low, high = np.percentile(means, [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,226 @@
+"""A language model inside this process: llama.cpp (through xllamacpp) as a DSPy engine.
+
+One slot answers one question at a time, and a prompt is always computed in the same pieces: everything before each
+user message apart. So the state after instructions and demos can be kept from call to call, and still an answer at
+temperature 0 depends on nothing but its prompt. Computed in other pieces, the same prompt gives slightly other
+numbers, and every now and then another word.
+"""
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from bibleqa import artifacts
+from bibleqa.artifacts import Artifact
+from bibleqa.errors import ConfigError, EndpointUnusable
+from bibleqa.lm import models
+from bibleqa.schema import EndpointConfig
+
+if TYPE_CHECKING:
+    from dspy.lm15 import Request, Response
+
+MODELS: dict[str, Artifact] = {
+    "qwen2.5-coder-0.5b-instruct": models.QWEN_0_5B,
+    "qwen2.5-coder-1.5b-instruct": models.QWEN_1_5B,
+    "smollm2-135m-instruct": models.SMOLLM2_135M,
+}
+
+
+def digest(endpoint: EndpointConfig) -> str | None:
+    """sha256 of the model's file, or None for an endpoint that is not embedded.
+
+    Raises:
+        ConfigError: No embedded model has that name.
+    """
+    if endpoint.kind != "embedded":
+        return None
+    if endpoint.model not in MODELS:
+        raise ConfigError(f"endpoint.model={endpoint.model}: no such embedded model; there are {', '.join(MODELS)}")
+    return MODELS[endpoint.model].sha256
+
+
+CONTEXT_TOKENS = 4096
+"""Prompt and answer together; 0.1 to 0.3 GB of memory with these models."""
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is loaded: a model file, with a LoRA adapter over it or without."""
+
+    model: Path
+    adapter: Path | None = None
+
+
+class EmbeddedEngine:
+    """Answers `dspy.lm15` requests for the models in `MODELS`, and for LoRA adapters registered by name.
+
+    Safe from many threads, which wait for each other. A model is loaded when it is first asked; one is held at a
+    time.
+    """
+
+    supports_response_schema = True
+    supports_function_calling = False
+    supports_reasoning = False
+    supported_params = frozenset({"temperature", "max_tokens", "top_p", "stop", "seed", "response_format"})
+
+    def __init__(self, threads: int, adapters: dict[str, tuple[str, Path]] | None = None):
+        """Make an engine; nothing is loaded yet.
+
+        Args:
+            threads: CPU threads; another number may give other answers.
+            adapters: LoRA adapters by name: the model each belongs to, and its GGUF file.
+        """
+        self.threads = threads
+        self._adapters = adapters or {}
+        self._lock = threading.RLock()
+        self._loaded: tuple[Weights, _Slot] | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # DSPy copies programs with their LM; the loaded model is shared
+
+    def dump_state(self) -> dict[str, Any]:
+        """What DSPy writes beside a program; the engine is made anew from the config."""
+        return {"threads": self.threads}
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `dump_state`."""
+        return cls(**state)
+
+    def weights(self, name: str) -> Weights:
+        """The files of a model, downloaded if need be.
+
+        Raises:
+            EndpointUnusable: There is no model or adapter of that name, or its file cannot be had.
+        """
+        base, adapter = self._adapters.get(name, (name, None))
+        if base not in MODELS:
+            known = ", ".join([*MODELS, *self._adapters])
+            raise EndpointUnusable(f"endpoint.model={name}: no embedded model of that name; there are {known}")
+        return Weights(artifacts.fetch(MODELS[base]), adapter)
+
+    def load(self, name: str) -> None:
+        """Have the model in memory, in place of the one that was there."""
+        weights = self.weights(name)
+        with self._lock:
+            if self._loaded is None or self._loaded[0] != weights:
+                self.unload()
+                self._loaded = (weights, _Slot(weights, self.threads))
+
+    def unload(self) -> None:
+        """Give the memory back; the next call loads again."""
+        with self._lock:
+            self._loaded = None
+
+    def complete(self, request: "Request") -> "Response":
+        """Answer one request.
+
+        Raises:
+            dspy.lm15.InvalidRequestError: llama.cpp refuses it, for instance a prompt longer than the context.
+        """
+        from dspy.lm15 import InvalidRequestError, Message, Response, Usage
+
+        with self._lock:
+            self.load(request.model.removeprefix("embedded/"))
+            assert self._loaded is not None
+            reply = self._loaded[1].answer(_messages(request), _sampling(request))
+        if "choices" not in reply:
+            raise InvalidRequestError(f"llama.cpp: {reply.get('error', reply)}")
+        choice, usage = reply["choices"][0], reply["usage"]
+        return Response(
+            id=reply["id"],
+            model=request.model,
+            message=Message.assistant(choice["message"].get("content") or ""),
+            finish_reason=choice["finish_reason"],
+            usage=Usage(
+                input_tokens=usage["prompt_tokens"],
+                output_tokens=usage["completion_tokens"],
+                total_tokens=usage["total_tokens"],
+            ),
+        )
+
+    def close(self) -> None:
+        """Part of DSPy's engine contract."""
+        self.unload()
+
+
+class _Slot:
+    """A loaded model, and which conversation its state was computed from."""
+
+    def __init__(self, weights: Weights, threads: int):
+        # Before the native library is loaded. Threads that wait for work spin only briefly: on a busy machine
+        # spinning makes generation several times slower, and not spinning at all costs a fifth on an idle one.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = str(weights.model)
+        params.n_ctx = CONTEXT_TOKENS
+        params.n_parallel = 1
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.prefill_assistant = False  # a last message of the assistant's is complete, not a beginning
+        params.warmup = False
+        params.ui = False
+        params.verbosity = 0
+        params.cache_ram_mib = 0  # no second cache that would decide by itself what to compute anew
+        if weights.adapter:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(weights.adapter), 1.0)]
+        self._server = xllamacpp.Server(params)
+        self._computed: list[Message] = []
+
+    def answer(self, messages: list[Message], sampling: dict[str, Any]) -> dict[str, Any]:
+        turns = [i for i, message in enumerate(messages) if i and message["role"] == "user"]
+        kept = [i for i in turns if messages[:i] == self._computed[:i] and len(self._computed) > i]
+        self._computed = []  # until this has gone well
+        if kept:
+            self._compute(messages[: kept[-1]], go_on=True)
+        for i in turns[len(kept) :]:
+            self._compute(messages[:i], go_on=i != turns[0])
+        reply: dict[str, Any] = self._server.handle_chat_completions(
+            {"messages": messages, "cache_prompt": bool(turns), **sampling}
+        )
+        if "choices" in reply:
+            self._computed = messages
+        return reply
+
+    def _compute(self, messages: list[Message], *, go_on: bool) -> None:
+        """Bring the state to just after these messages, computing only what is not there yet.
+
+        llama.cpp goes on from the longest beginning that prompt and state have in common. The template ends this
+        prompt with the opening of an assistant's message where the next message will be a user's: so the common
+        beginning always ends at the same place, right here.
+        """
+        self._server.handle_chat_completions(
+            {"messages": messages, "cache_prompt": go_on, "max_tokens": 0, "temperature": 0}
+        )
+
+
+def _messages(request: "Request") -> list[Message]:
+    messages = []
+    if request.system:
+        system = request.system if isinstance(request.system, str) else "".join(part.text for part in request.system)
+        messages.append({"role": "system", "content": system})
+    messages += [{"role": message.role, "content": message.text or ""} for message in request.messages]
+    return messages
+
+
+def _sampling(request: "Request") -> dict[str, Any]:
+    config = request.config
+    body = {
+        "temperature": config.temperature or 0.0,
+        "max_tokens": config.max_tokens,
+        "top_p": config.top_p,
+        "seed": config.seed,
+        "stop": list(config.stop) if config.stop else None,
+    }
+    if schema := (config.response_format or {}).get("schema"):
+        # DSPy hands the schema flat, llama.cpp takes it nested as OpenAI does.
+        body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
+    elif config.response_format:
+        body["response_format"] = dict(config.response_format)
+    return {key: value for key, value in body.items() if value is not None}

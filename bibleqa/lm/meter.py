@@ -1,0 +1,64 @@
+"""What the language model was asked, and what it cost."""
+
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from dspy.utils.callback import BaseCallback
+
+
+@dataclass
+class Usage:
+    """LM calls and tokens. Tokens are those of calls that were not answered from the cache."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        """As summary.json has it."""
+        return asdict(self)
+
+
+class Meter(BaseCallback):
+    """Counts every LM call made while it is in force, in every thread; put it into `dspy.context(**meter.settings)`.
+
+    DSPy tells a callback of each call that ends, and a usage tracker of each one that was really made: what is left
+    was answered from the cache. Optimizers turn errors into scores of 0; here they are kept.
+    """
+
+    def __init__(self, parent: "Meter | None" = None):
+        """Make a meter at zero; what it counts, its parent counts too."""
+        self.usage = Usage()
+        self.errors: list[BaseException] = []
+        self._parent = parent
+        self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # DSPy copies the usage tracker into its worker threads
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The DSPy settings that put the meter in force."""
+        return {"callbacks": [self], "usage_tracker": self}
+
+    def on_lm_end(self, call_id: str, outputs: dict[str, Any] | None, exception: BaseException | None = None) -> None:
+        """DSPy: a call has ended."""
+        with self._lock:
+            if exception is None:
+                self.usage.calls += 1
+                self.usage.cached_calls += 1  # taken back when the usage of a real call is reported
+            else:
+                self.errors.append(exception)
+        if self._parent:
+            self._parent.on_lm_end(call_id, outputs, exception)
+
+    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
+        """DSPy: a call was really made, and this is what it used."""
+        with self._lock:
+            self.usage.cached_calls -= 1
+            self.usage.input_tokens += usage_entry.get("prompt_tokens") or 0
+            self.usage.output_tokens += usage_entry.get("completion_tokens") or 0
+        if self._parent:
+            self._parent.add_usage(lm, usage_entry)

@@ -1,0 +1,107 @@
+"""The signature and the modules that answer a question, and their adapters."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from bibleqa.data.item import Item
+from bibleqa.schema import AdapterConfig, ProgramConfig
+
+
+class BibleQA(dspy.Signature):
+    """Answer the question about the Bible as briefly as possible: a name, a number or a few words.
+
+    When there is a context, take the answer from it.
+    """
+
+    context: str = dspy.InputField(desc="verses of the Bible, or nothing")
+    question: str = dspy.InputField()
+    history: dspy.History = dspy.InputField()
+    answer: str = dspy.OutputField(desc="a name, a number or a few words")
+
+
+_MODULES = {"predict": dspy.Predict, "chain_of_thought": dspy.ChainOfThought}
+
+
+def build(config: ProgramConfig) -> dspy.Module:
+    """The unoptimized program."""
+    module: dspy.Module = _MODULES[config.name](BibleQA)
+    return module
+
+
+class _DemosAsAsked:
+    """Writes a demo as a request is written: its history as turns, not as a field of JSON."""
+
+    def format_system_message(self, signature: Any) -> str:
+        name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
+        return super().format_system_message(signature.delete(name) if name else signature)  # type: ignore[misc]
+
+    def format_demos(self, signature: Any, demos: list[Any]) -> list[dict[str, Any]]:
+        name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
+        if not name:
+            return super().format_demos(signature, demos)  # type: ignore[misc]
+        bare = signature.delete(name)
+        messages: list[dict[str, Any]] = []
+        for demo in demos:
+            rest = dict(demo)
+            # A demo that was loaded from a file has it as plain data.
+            history = dspy.History.model_validate(rest.pop(name, None) or {"messages": []})
+            messages += self.format_conversation_history(bare, name, {name: history})  # type: ignore[attr-defined]
+            messages += super().format_demos(bare, [rest])  # type: ignore[misc]
+        return messages
+
+
+class _Chat(_DemosAsAsked, dspy.ChatAdapter):
+    pass
+
+
+class _JSON(_DemosAsAsked, dspy.JSONAdapter):
+    pass
+
+
+class _XML(_DemosAsAsked, dspy.XMLAdapter):
+    pass
+
+
+_ADAPTERS = {"chat": _Chat, "json": _JSON, "xml": _XML}
+
+
+def adapter(config: AdapterConfig) -> dspy.Adapter:
+    """The adapter of that name."""
+    return _ADAPTERS[config.name]()
+
+
+def example(item: Item) -> dspy.Example:
+    """A question as DSPy has it. Beside the signature's fields it carries what metrics and records need."""
+    history = [{"question": turn.question, "answer": turn.answer} for turn in item.history]
+    return dspy.Example(
+        context=item.context,
+        question=item.question,
+        history=dspy.History(messages=history),
+        answer=item.answer,
+        accepted=list(item.accepted),
+        id=item.id,
+        type=item.type,
+    ).with_inputs("context", "question", "history")
+
+
+def dump(program: dspy.Module) -> dict[str, Any]:
+    """The program as DSPy's JSON state, without the language model: that one is in the config."""
+    bare = program.deepcopy()
+    bare.set_lm(None)
+    state: dict[str, Any] = bare.dump_state()
+    return state
+
+
+def digest(program: dspy.Module) -> str:
+    """sha256 of the program's state."""
+    return hashlib.sha256(json.dumps(dump(program), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def load(program: dspy.Module, path: Path) -> dspy.Module:
+    """Put the state of a program.json into a program that was built from the same config."""
+    program.load_state(json.loads(path.read_text(encoding="utf-8")))
+    return program

@@ -1,0 +1,103 @@
+"""What makes two runs the same run, and what a run was made with."""
+
+import ast
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bibleqa import paths
+from bibleqa.schema import Config
+
+FINGERPRINT_VERSION = 1
+"""Goes up when the rule of `fingerprint` changes."""
+
+_RESULT_CODE = ("text", "program", "assertions", "metrics", "optimizers", "evaluation", "lm/embedded")
+_RESULT_PACKAGES = ("dspy", "xllamacpp")
+_PACKAGES = ("bibleqa", "dspy", "hydra-core", "mlflow", "omegaconf", "xllamacpp", "numpy", "transformers", "torch")
+
+
+def fingerprint(config: Config, dataset_digest: str, model_digest: str | None) -> str:
+    """sha256 over everything that can change a result, and over nothing else.
+
+    Args:
+        config: The checked config; keys that cannot change a result stay out, as their schema says.
+        dataset_digest: Of the questions, in their order.
+        model_digest: sha256 of an embedded model's file; None for a remote model, which is known by its name alone.
+    """
+    what: dict[str, Any] = {
+        "version": FINGERPRINT_VERSION,
+        "config": _result_config(config),
+        "dataset": dataset_digest,
+        "model": model_digest,
+        "code": code_digest(),
+        "packages": {name: _version(name) for name in _RESULT_PACKAGES},
+    }
+    if config.endpoint.kind != "embedded":
+        del what["config"]["endpoint"]["threads"]  # how many questions at once
+    return hashlib.sha256(json.dumps(what, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _result_config(node: Any) -> dict[str, Any]:
+    result = {}
+    for field in dataclasses.fields(node):
+        if field.metadata.get("affects_result", True):
+            value = getattr(node, field.name)
+            result[field.name] = _result_config(value) if dataclasses.is_dataclass(value) else _plain(value)
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _result_config(v) if dataclasses.is_dataclass(v) else v for key, v in value.items()}
+    return value
+
+
+def code_digest() -> str:
+    """sha256 of the code that answers and scores, comments and layout aside."""
+    package = Path(__file__).parent
+    files = [package / f"{name}.py" for name in _RESULT_CODE]
+    trees = [ast.dump(ast.parse(path.read_text(encoding="utf-8"))) for path in files]
+    return hashlib.sha256("\n".join(trees).encode()).hexdigest()
+
+
+def digest_lines(lines: Iterable[str]) -> str:
+    """sha256 of lines of text."""
+    sha = hashlib.sha256()
+    for line in lines:
+        sha.update(line.encode() + b"\n")
+    return sha.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result may depend on, as far as it is installed."""
+    found = {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | {name: version for name, version in found.items() if version}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def git_state() -> dict[str, str]:
+    """The commit of the project and whether files differ from it; empty outside a checkout."""
+    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    return {} if commit is None or status is None else {"commit": commit, "dirty": str(bool(status)).lower()}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=paths.conf().parent, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,205 @@
+"""What a run says on the screen: what it will do, how it goes, and how it ended."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bibleqa import optimizers, paths, tracking
+from bibleqa.console import out
+from bibleqa.data.item import Item
+from bibleqa.data.slices import Dataset
+from bibleqa.evaluation import Outcome
+from bibleqa.lm.meter import Meter
+from bibleqa.runs import RunFolder
+from bibleqa.schema import Config
+
+_SAMPLES = 3
+
+
+def plan(config: Config, dataset: Dataset, folder: Path) -> None:
+    """Say what a run is about to do and what it may cost."""
+    test, train, val = len(dataset.test), len(dataset.train), len(dataset.val)
+    inside = optimizers.most_calls(config.optimizer, train, val)
+    after = 0 if config.optimizer.name == "none" else test
+    where = config.endpoint.base_url or "in this process"
+    out.print(f"[bold]{config.endpoint.model}[/] {where}, {config.program.name}, {config.adapter.name} adapter")
+    out.print(
+        f"{config.dataset.name}: {train} train, {val} val, {test} test"
+        + (f" ({dataset.anchors} hand-written, {test - dataset.anchors} generated)" if dataset.anchors else "")
+    )
+    attempts = config.assertions.attempts if config.assertions.checks else 1
+    out.print(
+        f"{config.metric.name} metric, {config.optimizer.name} optimizer, {config.assertions.name} assertions; "
+        f"about {test + inside + after} LM calls: {test} baseline, up to {inside} optimizer, {after} optimized"
+        + (f"; up to {attempts} times as many where checks fail" if attempts > 1 else "")
+    )
+    out.print(f"run folder {_short(folder)}\n")
+
+
+@contextmanager
+def progress(phase: str, questions: int, meter: Meter) -> Iterator[Callable[[Outcome], None]]:
+    """Show how a phase goes; gives what to call with each outcome."""
+    columns = [
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        *([MofNCompleteColumn()] if questions else []),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    ]
+    tally = _Tally()
+    begun = meter.usage.calls
+    with Progress(*columns, console=out, transient=False) as bar:
+        task = bar.add_task(phase, total=questions or None, note="")
+
+        def show(outcome: Outcome) -> None:
+            tally.add(outcome)
+            bar.update(task, advance=1, note=str(tally))
+
+        def tick() -> str:
+            return f"{meter.usage.calls - begun} LM calls"
+
+        if not questions:
+            columns[3] = _Live(tick)
+            bar.columns = tuple(columns)
+        yield show
+        if not questions:
+            bar.update(task, total=1, completed=1)
+
+
+class _Live(TextColumn):
+    """A column that asks for its text each time it is drawn."""
+
+    def __init__(self, text: Callable[[], str]):
+        super().__init__("")
+        self._text = text
+
+    def render(self, task: Any) -> Any:
+        from rich.text import Text
+
+        return Text(self._text())
+
+
+class _Tally:
+    """The running score."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._scored = 0
+        self._errors = 0
+
+    def add(self, outcome: Outcome) -> None:
+        if outcome.score is None:
+            self._errors += 1
+        else:
+            self._scored += 1
+            self._sum += outcome.score
+
+    def __str__(self) -> str:
+        score = f"{self._sum / self._scored:.1%}" if self._scored else ""
+        return f"{score} {self._errors} errors" if self._errors else score
+
+
+def result(
+    folder: RunFolder, summary: Mapping[str, Any], config: Config, optimized: Sequence[Outcome], dataset: Dataset
+) -> None:
+    """Show a run's result, a sample of wrong answers, and how to look closer."""
+    if summary["unchanged"] and config.optimizer.name != "none":
+        out.print("Nothing that the optimizer tried was better on val: the program is the baseline.")
+    _show(folder, summary)
+    _wrong_answers(optimized, {item.id: item for item in dataset.test})
+    _look_closer(folder, summary)
+
+
+def earlier(folder: RunFolder) -> None:
+    """Show the finished run that is equal to the one asked for."""
+    out.print("This run was made before; nothing was spent. rerun=true makes it again.\n")
+    summary = folder.read_json("summary.json")
+    _show(folder, summary)
+    _look_closer(folder, summary)
+
+
+def failed(folder: RunFolder, summary: Mapping[str, Any], dataset: Dataset) -> None:
+    """Say what a run that could not finish has kept."""
+    asked = len(dataset.test)
+    done = [f"{phase} {summary[phase]['n']} of {asked}" for phase in ("baseline", "optimized") if summary[phase]["n"]]
+    out.print(f"Not finished; kept in {_short(folder.path)}: {', '.join(done) or 'no answers yet'}.")
+    out.print("The same command goes on from there: answers that came are not paid for again.")
+
+
+def warn(message: str) -> None:
+    """Say that something beside the run went wrong."""
+    print(f"bibleqa: {message}", file=sys.stderr)
+
+
+def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
+    before, after, change = summary["baseline"], summary["optimized"], summary["improvement"]
+    table = Table("", "score", "95 % interval", "n", "unreadable", "errors", title_justify="left")
+    for name, phase in (("baseline", before), ("optimized", after)):
+        table.add_row(
+            name,
+            _percent(phase["score"]),
+            _range(phase["ci95"]),
+            *(str(phase[k]) for k in ("n", "unreadable", "errors")),
+        )
+    table.add_row("difference", _percent(change["value"], sign=True), _range(change["ci95"], sign=True), "", "", "")
+    out.print(table)
+    for name, rates in summary["assertions"].items():
+        out.print(f"{name}: passed {rates['pass_rate_first']:.0%} at first, {rates['pass_rate_final']:.0%} in the end")
+    target, lm, seconds = summary["target"], summary["lm"], summary["seconds"]
+    out.print(f"target {target['score']:.0%}: {'reached' if target['reached'] else 'not reached'}")
+    out.print(
+        f"{lm['calls']} LM calls ({lm['cached_calls']} from the cache), {lm['input_tokens']:,} tokens in, "
+        f"{lm['output_tokens']:,} out; {seconds['total']:.0f} s "
+        f"(baseline {seconds['baseline']:.0f}, optimizing {seconds['optimize']:.0f}, "
+        f"optimized {seconds['evaluate']:.0f})"
+    )
+
+
+def _wrong_answers(outcomes: Sequence[Outcome], items: Mapping[str, Item]) -> None:
+    wrong = [outcome for outcome in outcomes if outcome.score is not None and outcome.score < 1]
+    if wrong:
+        out.print(f"\n{len(wrong)} answers are not right, for instance:")
+    step = max(1, len(wrong) // _SAMPLES)
+    for outcome in wrong[::step][:_SAMPLES]:
+        item = items[outcome.id]
+        said = outcome.raw if outcome.prediction is None else outcome.prediction
+        out.print(f"  {item.reference}: {item.question}", markup=False)
+        out.print(f"    said {' '.join((said or '').split())[:120]!r}, expected {item.answer!r}", markup=False)
+
+
+def _look_closer(folder: RunFolder, summary: Mapping[str, Any]) -> None:
+    place = _short(folder.path)
+    rows = [("run folder", place), ("every answer", f"{place}/predictions.jsonl")]
+    if summary["run_id"]:
+        rows.append(("MLflow run", summary["run_id"]))
+        address = tracking.uri(tracking.tracking_of(folder)) or ""
+        if address.startswith("sqlite:"):
+            rows.append(("look at it", f"mlflow ui --backend-store-uri {_short_uri(address)}"))
+        else:
+            rows.append(("look at it", address))
+    rows.append(("again", f"python run.py reproduce={place}"))
+    out.print()
+    for name, text in rows:
+        out.print(f"{name:<13} {text}", markup=False)
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _short_uri(address: str) -> str:
+    return address if Path.cwd() != paths.project() else "sqlite:///mlflow.db"
+
+
+def _percent(value: float | None, *, sign: bool = False) -> str:
+    return "-" if value is None else f"{value:{'+' if sign else ''}.1%}"
+
+
+def _range(interval: Sequence[float] | None, *, sign: bool = False) -> str:
+    return "-" if interval is None else " to ".join(_percent(bound, sign=sign) for bound in interval)

@@ -1,0 +1,89 @@
+"""Run folders: what a run leaves on disk, and how a finished one is found again."""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from bibleqa import paths
+
+SCHEMA = 1
+"""Version of summary.json."""
+
+_HYDRAS_OWN = {".hydra", "run.log"}
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path):
+        """Take a folder that exists."""
+        self.path = path
+        self._lock = threading.Lock()
+
+    def append(self, name: str, line: str) -> None:
+        """Add a line to a file, on disk before this returns. From any thread."""
+        with self._lock, (self.path / name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file whole or not at all."""
+        write_atomically(self.path / name, text)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file whole or not at all."""
+        self.write(name, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file."""
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Write summary.json, which ends the run; a finished one is found by its fingerprint from now on."""
+        self.write_json("summary.json", summary)
+        if summary["status"] == "finished":
+            pointer = _pointer(summary["fingerprint"])
+            pointer.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(pointer, os.path.relpath(self.path, paths.project()))
+        return summary
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, whenever the process dies."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def find_finished(fingerprint: str) -> RunFolder | None:
+    """The folder of the latest finished run of that fingerprint, if it is still there."""
+    try:
+        folder = RunFolder(paths.project() / _pointer(fingerprint).read_text(encoding="utf-8"))
+        summary = folder.read_json("summary.json")
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # never run, or the user has removed it
+    return folder if summary["status"] == "finished" and summary["fingerprint"] == fingerprint else None
+
+
+def discard_unused(path: Path) -> None:
+    """Remove the folder that Hydra made for a run that never began."""
+    if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= _HYDRAS_OWN:
+        return
+    for file in [*path.glob(".hydra/*.yaml"), path / "run.log"]:
+        file.unlink(missing_ok=True)
+    for folder in (path / ".hydra", path):
+        if folder.is_dir():
+            folder.rmdir()
+
+
+def _pointer(fingerprint: str) -> Path:
+    return paths.project() / "outputs" / ".finished" / fingerprint

@@ -1,0 +1,199 @@
+"""The record of a run in MLflow, made from what the run folder holds.
+
+MLflow is asked only after the run's own files are complete: a tracker that is down costs nothing but the entry,
+and `bibleqa track <folder>` makes that up later.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+
+from bibleqa import paths
+from bibleqa.errors import BibleQAError, ConfigError
+from bibleqa.runs import RunFolder
+from bibleqa.schema import TrackingConfig
+
+log = logging.getLogger(__name__)
+
+
+class TrackerDown(BibleQAError):
+    """MLflow could not be reached or refused the record."""
+
+
+def uri(tracking: TrackingConfig) -> str | None:
+    """The MLflow tracking URI, or None when nothing is tracked."""
+    match tracking.name:
+        case "none":
+            return None
+        case "local":
+            return f"sqlite:///{(paths.project() / 'mlflow.db').as_posix()}"
+    return tracking.uri
+
+
+def tracking_of(folder: RunFolder) -> TrackingConfig:
+    """Where the run of a folder was to be tracked."""
+    try:
+        config = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{folder.path}: not a run folder, it has no config.yaml") from None
+    return TrackingConfig(**config["tracking"])
+
+
+Summarise = Callable[[str | None], dict[str, Any]]
+"""From the id of the MLflow run, or None, to what summary.json shall say."""
+
+
+def record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig) -> dict[str, Any]:
+    """Record a run in MLflow, and end it with its summary, which is written last and returned.
+
+    Args:
+        folder: The run's folder, complete but for summary.json.
+        summarise: Makes the summary.
+        tracking: Where to.
+
+    Raises:
+        TrackerDown: MLflow did not take it. The folder is complete all the same; its summary has no `run_id`.
+    """
+    if (address := uri(tracking)) is None:
+        return folder.finish(summarise(None))
+    try:
+        return _record(folder, summarise, tracking, address)
+    except _down() as error:
+        log.exception("MLflow at %s", address)
+        folder.finish(summarise(None))
+        raise _not_reached(address, error) from error
+
+
+def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, address: str) -> dict[str, Any]:
+    client = _client(address)
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.utils.time import get_current_time_millis
+
+    config = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
+    experiment = _experiment(client, tracking, address)
+    name = " ".join(config[group]["name"] for group in ("endpoint", "program", "optimizer"))
+    run_id: str = client.create_run(experiment, run_name=name).info.run_id
+    draft = summarise(run_id)
+    client.log_batch(
+        run_id,
+        params=[Param(key, str(value)[:6000]) for key, value in _flat(config)],
+        tags=[RunTag(key, value) for key, value in _tags(draft).items()],
+    )
+    client.log_inputs(run_id, datasets=_datasets(config, draft))
+    client.log_artifacts(run_id, str(folder.path))
+    summary = folder.finish(summarise(run_id))
+    now = get_current_time_millis()
+    numbers = [(key, value) for key, value in _flat(summary) if isinstance(value, (int, float))]
+    client.log_batch(run_id, metrics=[Metric(key, float(value), now, 0) for key, value in numbers])
+    client.log_artifact(run_id, str(folder.path / "summary.json"))
+    client.set_terminated(run_id, "FINISHED" if summary["status"] == "finished" else "FAILED")
+    return summary
+
+
+def _down() -> tuple[type[Exception], ...]:
+    """What MLflow raises when its store or server is out of reach (a lost connection is an OSError)."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError
+
+
+def _not_reached(address: str, error: Exception) -> TrackerDown:
+    return TrackerDown(f"MLflow at {address} cannot be used: {' '.join(str(error).split())[:200]}")
+
+
+def _client(address: str) -> Any:
+    # A tracker that is down should say so within seconds, not after minutes of retries.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")  # what it logs belongs into run.log
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=address)
+
+
+def _experiment(client: Any, tracking: TrackingConfig, address: str) -> str:
+    """The experiment's id. The first to come makes the store; eight at once would break it, so they queue."""
+    local = address.startswith("sqlite:")
+    location = (paths.project() / "mlruns").as_uri() if local else None
+    lock = paths.project() / "outputs" / ".mlflow.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with FileLock(lock) if local else nullcontext():
+        found = client.get_experiment_by_name(tracking.experiment)
+        return str(found.experiment_id if found else client.create_experiment(tracking.experiment, location))
+
+
+def _tags(summary: Mapping[str, Any]) -> dict[str, str]:
+    kept = ("fingerprint", "dataset_digest", "program_digest", "status", "reproduced_from")
+    git = {f"git.{key}": value for key, value in summary["git"].items()}
+    return {key: summary[key] for key in kept if summary.get(key)} | git
+
+
+def _datasets(config: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Any]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return [
+        DatasetInput(
+            Dataset(
+                name=f"{config['dataset']['name']}-{split}",
+                digest=summary["dataset_digest"][:36],  # MLflow's limit
+                source_type="local",
+                source=config["dataset"].get(split) or config["dataset"]["name"],
+                profile=f'{{"num_rows": {rows}}}',
+            ),
+            tags=[InputTag("mlflow.data.context", split)],
+        )
+        for split, rows in summary["slice"].items()
+        if split in ("train", "val", "test")
+    ]
+
+
+def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    items = node.items() if isinstance(node, Mapping) else enumerate(node)
+    for key, value in items:
+        if isinstance(value, (Mapping, list)):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def count_runs(tracking: TrackingConfig) -> int | None:
+    """How many runs the experiment holds (1,000 at the most), or None when nothing is tracked.
+
+    Raises:
+        TrackerDown: The tracker cannot be reached.
+    """
+    if (address := uri(tracking)) is None:
+        return None
+    try:
+        client = _client(address)
+        return len(client.search_runs([_experiment(client, tracking, address)], max_results=1000))
+    except _down() as error:
+        raise _not_reached(address, error) from error
+
+
+def track(path: Path) -> dict[str, Any]:
+    """Record a run folder that its tracker missed; returns its summary.
+
+    Raises:
+        ConfigError: The folder holds no ended run, or is recorded already.
+        TrackerDown: The tracker still is.
+    """
+    folder = RunFolder(path)
+    tracking = tracking_of(folder)
+    try:
+        summary = folder.read_json("summary.json")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: the run has not ended, there is no summary.json") from None
+    if summary["run_id"]:
+        raise ConfigError(f"{path}: is recorded already, as MLflow run {summary['run_id']}")
+    if tracking.name == "none":
+        tracking.name = "local"
+    return record(folder, lambda run_id: {**summary, "run_id": run_id}, tracking)
