@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
+from dspy.utils.exceptions import AdapterParseError
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -63,6 +64,8 @@ def build(assertions: AssertionsConfig) -> dict[str, Check]:
         where = f"assertions.checks.{name}"
         if name not in _CHECKS:
             raise ConfigError(f"{where}: no such check; there are {', '.join(_CHECKS)}")
+        if not isinstance(parameters or {}, dict):
+            raise ConfigError(f"{where}={parameters}: a check takes its parameters by name, as {{min_share: 1.0}}")
         try:
             check = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(_CHECKS[name]), parameters or {}))
         except (OmegaConfBaseException, ValueError) as error:
@@ -119,11 +122,18 @@ class Checked(dspy.Module):
             asked = adapter
             if best:
                 asked = _WithFeedback(adapter, " ".join(best[1].values()), attempt, self._temperature)
-            with dspy.context(adapter=asked):
-                prediction = self.module(**inputs)
+            report.count = attempt + 1
+            try:
+                with dspy.context(adapter=asked):
+                    prediction = self.module(**inputs)
+            except AdapterParseError:
+                if best is None:
+                    raise
+                if trace is not None:
+                    del trace[mark:]
+                continue  # what cannot be read is no better than the answer at hand
             failed = self._failed(inputs, prediction)
             passed = {name: name not in failed for name in self._checks}
-            report.count = attempt + 1
             if attempt == 0:
                 report.first = passed
             if best is None or len(failed) < len(best[1]):

@@ -10,16 +10,19 @@ import hydra
 import yaml
 from dotenv import load_dotenv
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from bibleqa import paths, schema
 from bibleqa.errors import ConfigError
 from bibleqa.schema import Config
 
-_SEVERAL_OPTIONS = re.compile(rf"^(?P<group>{'|'.join(schema.GROUPS)})=\[")
-_SECRET = re.compile(r"^\+{0,2}~?(?P<key>[\w.@/-]*(?:key|token|secret|password))=", re.IGNORECASE)
+_NOT_AN_OPTION = re.compile(
+    rf"^[+~]*(?P<group>{'|'.join(schema.GROUPS)})=\s*(\[|(null|true|false|[-+]?(inf|nan|[\d._]+(e[-+]?\d+)?))\s*$)",
+    re.IGNORECASE,
+)
+_SECRET = re.compile(r"^[-+~]*(?P<key>[\w.@/-]*(?:key|token|secret|password))=", re.IGNORECASE)
 
 
 def prepare(argv: Sequence[str] = ()) -> None:
@@ -38,8 +41,10 @@ def prepare(argv: Sequence[str] = ()) -> None:
                 f"{match['key']}: secrets are never given on the command line, where logs and histories keep them. "
                 "Put the key into .env and name its variable: endpoint.api_key_env=MY_KEY"
             )
-        if match := _SEVERAL_OPTIONS.match(argument):
-            raise ConfigError(f"{argument}: {match['group']} takes one option (several runs: -m and no brackets)")
+        if match := _NOT_AN_OPTION.match(argument):
+            raise ConfigError(
+                f"{argument}: {match['group']} takes the name of one option (several runs: -m and no brackets)"
+            )
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -87,11 +92,13 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option}: no such option; there are {', '.join(error.options)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read as key=value ({error.message.splitlines()[0]})"
     if isinstance(error.__cause__, OmegaConfBaseException):
         error = error.__cause__
     if isinstance(error, OmegaConfBaseException):
         return _explain_omegaconf(error)
-    if isinstance(error, HydraException):
+    if isinstance(error, HydraException) or str(error).startswith("Config group override"):  # a ValueError
         return " ".join(line.strip() for line in str(error).splitlines() if "HYDRA_FULL_ERROR" not in line)
     return None
 
@@ -100,7 +107,7 @@ def _explain_omegaconf(error: OmegaConfBaseException) -> str:
     key = error.full_key
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: is needed and has no default; give {key}=<value>"
-    if isinstance(error, ConfigKeyError) and dataclasses.is_dataclass(error.object_type):
+    if isinstance(error, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(error.object_type):
         return _unknown(key or "", error.object_type)
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return f"{key}: {reason}" if key else reason

@@ -25,7 +25,7 @@ def guarded(main: Callable[[], int | None]) -> int:
         return _say(str(error), error.exit_code)
     except OSError as error:
         # No space, no permission, no such folder: about the machine, not about the program.
-        logging.getLogger(__name__).exception("failed")
+        logging.getLogger(__name__).debug("failed", exc_info=True)
         return _say(str(error), 1)
     except Exception as error:
         if message := config.explain(error):

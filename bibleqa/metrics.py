@@ -34,7 +34,8 @@ class ExactMatch:
 
     def score(self, accepted: list[str], answer: str) -> Score:
         """Score one answer."""
-        if any(text.words(answer) == text.words(form) for form in accepted):
+        given = text.words(answer)
+        if given and any(given == text.words(form) for form in accepted):
             return Score(1.0, "Right.")
         return Score(0.0, f"The answer is {accepted[0]!r}, and nothing more.")
 

@@ -86,7 +86,10 @@ def optimize(
         tried.set_lm(program.get_lm())  # bootstrapping drops it
     if failed := meter.errors[failed_before:]:
         result.errors.append(f"{len(failed)} LM calls failed inside the optimizer, the last with: {failed[-1]}")
-    if isinstance(config, BootstrapConfig) and config.max_bootstrapped_demos and not _bootstrapped(result.candidates):
+    # A search that stops early may not have come to bootstrapping.
+    bootstraps = [candidate for candidate in result.candidates if candidate.name not in ("zero_shot", "labeled")]
+    wanted = isinstance(config, BootstrapConfig) and config.max_bootstrapped_demos > 0
+    if wanted and bootstraps and not _bootstrapped(bootstraps):
         result.errors.append(
             f"bootstrapping found no right answer among {len(trainset)} questions; there are labeled demos only"
         )

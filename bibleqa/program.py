@@ -39,6 +39,13 @@ class _DemosAsAsked:
         name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
         return super().format_system_message(signature.delete(name) if name else signature)  # type: ignore[misc]
 
+    def _make_json_adapter_fallback(self) -> dspy.Adapter:
+        # What DSPy turns to when an answer cannot be read; its own would write the demos the other way again.
+        return _JSON(
+            use_native_function_calling=self.use_native_function_calling,  # type: ignore[attr-defined]
+            parallel_tool_calls=self.parallel_tool_calls,  # type: ignore[attr-defined]
+        )
+
     def format_demos(self, signature: Any, demos: list[Any]) -> list[dict[str, Any]]:
         name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
         if not name:

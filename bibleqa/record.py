@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from dspy.utils.saving import get_dependency_versions
+
 from bibleqa import config as configs
 from bibleqa import evaluation, provenance, report, runs, tracking
 from bibleqa import program as programs
@@ -71,10 +73,12 @@ class Record:
     def phase(self, name: str, questions: int = 0) -> Iterator[Callable[[Outcome], None]]:
         """Time a phase and show how it goes; gives what to call with each outcome as it comes."""
         part = "evaluate" if name == "optimized" else name
+        so_far = {"baseline": self.baseline, "optimized": self.optimized}.get(name, [])
         with self._clock(part), report.progress(name, questions, self.meter) as show:
 
             def keep(outcome: Outcome) -> None:
                 self._folder.append("predictions.jsonl", outcome.to_json())
+                so_far.append(outcome)
                 show(outcome)
 
             yield keep
@@ -88,7 +92,10 @@ class Record:
             "endpoint": self._config.endpoint.name,
             "dataset_digest": self._dataset.digest,
         }
-        self._folder.write_json("program.json", {**programs.dump(optimized.program), "bibleqa": about})
+        # As DSPy's own `save` has it: without, its `load` refuses the file.
+        metadata = {"dependency_versions": get_dependency_versions()}
+        state = programs.dump(optimized.program)
+        self._folder.write_json("program.json", {**state, "metadata": metadata, "bibleqa": about})
         self._folder.write_json("candidates.json", [candidate.to_dict() for candidate in optimized.candidates])
 
     def repeat_baseline(self, keep: Callable[[Outcome], None]) -> list[Outcome]:
@@ -147,7 +154,7 @@ class Record:
     def _summary(self, run_id: str | None, failure: BaseException | None) -> dict[str, Any]:
         errors = self._optimizer.errors if self._optimizer else []
         optimized = evaluation.scores(self.optimized)
-        target = self._config.target_accuracy
+        reached = optimized["score"] is not None and optimized["score"] >= self._config.target_accuracy
         splits = {name: len(items) for name, items in self._dataset.splits.items()}
         return {
             "schema": runs.SCHEMA,
@@ -162,7 +169,7 @@ class Record:
             "baseline": evaluation.scores(self.baseline),
             "optimized": optimized,
             "improvement": evaluation.improvement(self.baseline, self.optimized),
-            "target": {"score": target, "reached": bool(self.optimized) and optimized["score"] >= target},
+            "target": {"score": self._config.target_accuracy, "reached": reached},
             "assertions": evaluation.pass_rates(self.optimized),
             "lm": self.meter.usage.to_dict(),
             "seconds": self._clock.seconds(),

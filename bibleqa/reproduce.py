@@ -4,17 +4,21 @@ A saved config is data. Every value goes through the same schemas as one typed b
 nothing but a value.
 """
 
+import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bibleqa import schema
+from bibleqa import paths, schema
 from bibleqa.errors import ConfigError
 
 _PREFIX = "reproduce="
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+"""A key that Hydra's grammar takes for nothing but a key."""
 
 
 def expand(argv: Sequence[str]) -> list[str]:
@@ -41,10 +45,21 @@ def _saved(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"reproduce={folder}: not a run folder, it has no config.yaml") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"reproduce={folder}: config.yaml cannot be read: {error}") from None
+        raise ConfigError(f"reproduce={folder}: config.yaml cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(saved, dict):
         raise ConfigError(f"reproduce={folder}: config.yaml is not a run's config")
+    known = {field.name for field in dataclasses.fields(schema.Config)}
+    for key in (*saved.keys() - known, *_odd_keys(saved)):
+        raise ConfigError(f"reproduce={folder}: config.yaml: {key!r} is no key of a run's config")
     return saved
+
+
+def _odd_keys(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict):
+        yield from (key for key in node if not (isinstance(key, str) and _KEY.fullmatch(key)))
+    if isinstance(node, (dict, list)):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _odd_keys(child)
 
 
 def _overrides(saved: Mapping[str, Any], chosen: set[str]) -> Iterator[str]:
@@ -52,21 +67,44 @@ def _overrides(saved: Mapping[str, Any], chosen: set[str]) -> Iterator[str]:
         if group in chosen or group in ("rerun", "reproduced_from"):
             continue  # another option of the group: the saved one's keys would not fit it
         if isinstance(content, dict) and group in schema.GROUPS:
-            yield f"{group}={_quoted(str(content.get('name')))}"
+            option = str(content.get("name"))
+            yield f"{group}={_quoted(option)}"
             for key, value in content.items():
-                # A table replaces the option's own only where that is empty: emptied first, it always does.
-                yield f"{group}.{key}={_quoted(value)}"
+                if isinstance(value, dict):
+                    # Hydra merges tables: emptied first, the option's own is replaced.
+                    yield from (f"~{group}.{key}.{entry}" for entry in _own_table(group, option, key))
+                    yield f"+{group}.{key}={_quoted(value)}"
+                else:
+                    yield f"{group}.{key}={_quoted(value)}"
         else:
             yield f"{group}={_quoted(content)}"
+
+
+def _own_table(group: str, option: str, key: str) -> dict[str, Any]:
+    """A table of an option as its YAML has it, with what that takes from other options of the group."""
+    path = paths.conf() / group / f"{option}.yaml"
+    if not _KEY.fullmatch(option) or not path.is_file():
+        return {}  # Hydra says that there is no such option
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    table: dict[str, Any] = {}
+    for base in content.get("defaults", []):
+        if isinstance(base, str):
+            table |= _own_table(group, base, key)
+    own = content.get(key)
+    return table | own if isinstance(own, dict) else table
 
 
 def _quoted(value: Any) -> str:
     """A value in Hydra's override grammar."""
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+        # Backslashes stand for themselves, but before what they escape: to OmegaConf `${`, to Hydra a quote.
+        literal = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+        escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + (m[2] and "\\'"), literal)
         return f"'{escaped}'"
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_quoted(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(_quoted(item) for item in value) + "]"
-    return json.dumps(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    return _quoted(str(value))  # a date, for instance

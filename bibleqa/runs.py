@@ -1,5 +1,6 @@
 """Run folders: what a run leaves on disk, and how a finished one is found again."""
 
+import contextlib
 import json
 import os
 import threading
@@ -23,11 +24,17 @@ class RunFolder:
         self._lock = threading.Lock()
 
     def append(self, name: str, line: str) -> None:
-        """Add a line to a file, on disk before this returns. From any thread."""
-        with self._lock, (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Add a line to a file, whole or not at all, on disk before this returns. From any thread."""
+        with self._lock, (self.path / name).open("ab", buffering=0) as file:
+            before = file.tell()
+            rest = (line + "\n").encode()
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
@@ -75,7 +82,7 @@ def find_finished(fingerprint: str) -> RunFolder | None:
 
 
 def discard_unused(path: Path) -> None:
-    """Remove the folder that Hydra made for a run that never began."""
+    """Remove the folder that Hydra made for a run that never began, and the day's if nothing else is in it."""
     if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= _HYDRAS_OWN:
         return
     for file in [*path.glob(".hydra/*.yaml"), path / "run.log"]:
@@ -83,6 +90,8 @@ def discard_unused(path: Path) -> None:
     for folder in (path / ".hydra", path):
         if folder.is_dir():
             folder.rmdir()
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
 
 
 def _pointer(fingerprint: str) -> Path:

@@ -71,12 +71,11 @@ def record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig) ->
 
 
 def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, address: str) -> dict[str, Any]:
-    client = _client(address)
+    client, experiment = _open(tracking, address)
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.utils.time import get_current_time_millis
 
     config = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
-    experiment = _experiment(client, tracking, address)
     name = " ".join(config[group]["name"] for group in ("endpoint", "program", "optimizer"))
     run_id: str = client.create_run(experiment, run_name=name).info.run_id
     draft = summarise(run_id)
@@ -98,17 +97,19 @@ def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, a
 
 def _down() -> tuple[type[Exception], ...]:
     """What MLflow raises when its store or server is out of reach (a lost connection is an OSError)."""
+    from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, SQLAlchemyError, OSError
+    return MlflowException, SQLAlchemyError, CommandError, OSError
 
 
 def _not_reached(address: str, error: Exception) -> TrackerDown:
     return TrackerDown(f"MLflow at {address} cannot be used: {' '.join(str(error).split())[:200]}")
 
 
-def _client(address: str) -> Any:
+def _open(tracking: TrackingConfig, address: str) -> tuple[Any, str]:
+    """A client, and the experiment's id. The first client makes the store; two at once would break it: they queue."""
     # A tracker that is down should say so within seconds, not after minutes of retries.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -116,18 +117,14 @@ def _client(address: str) -> Any:
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")  # what it logs belongs into run.log
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=address)
-
-
-def _experiment(client: Any, tracking: TrackingConfig, address: str) -> str:
-    """The experiment's id. The first to come makes the store; eight at once would break it, so they queue."""
     local = address.startswith("sqlite:")
     location = (paths.project() / "mlruns").as_uri() if local else None
     lock = paths.project() / "outputs" / ".mlflow.lock"
     lock.parent.mkdir(exist_ok=True)
     with FileLock(lock) if local else nullcontext():
+        client = MlflowClient(tracking_uri=address)
         found = client.get_experiment_by_name(tracking.experiment)
-        return str(found.experiment_id if found else client.create_experiment(tracking.experiment, location))
+        return client, str(found.experiment_id if found else client.create_experiment(tracking.experiment, location))
 
 
 def _tags(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -173,8 +170,8 @@ def count_runs(tracking: TrackingConfig) -> int | None:
     if (address := uri(tracking)) is None:
         return None
     try:
-        client = _client(address)
-        return len(client.search_runs([_experiment(client, tracking, address)], max_results=1000))
+        client, experiment = _open(tracking, address)
+        return len(client.search_runs([experiment], max_results=1000))
     except _down() as error:
         raise _not_reached(address, error) from error
 

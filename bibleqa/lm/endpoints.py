@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import os
+import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import dspy
 import httpx
 from dspy import lm15
-from dspy.utils.exceptions import LMError
+from dspy.utils.exceptions import LMAuthError, LMError
 
 from bibleqa import paths
-from bibleqa.errors import EndpointUnusable
+from bibleqa.errors import BibleQAError, EndpointUnusable
 from bibleqa.lm.embedded import EmbeddedEngine
 from bibleqa.schema import EndpointConfig
 
@@ -43,14 +44,19 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True) -> dspy.LM:
         cache: Whether answers that were once paid for are given again.
 
     Raises:
-        EndpointUnusable: The variable of the key is not set.
+        EndpointUnusable: There is no address, or the variable of the key is not set.
+        BibleQAError: The answers that are kept cannot be read or written.
     """
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # DSPy would download a price list
-    dspy.configure_cache(
-        disk_cache_dir=str(_cache_dir(endpoint)),
-        disk_size_limit_bytes=2**40,  # answers are never thrown away behind the user's back
-        restrict_pickle=True,
-    )
+    folder = _cache_dir(endpoint)
+    try:
+        dspy.configure_cache(
+            disk_cache_dir=str(folder),
+            disk_size_limit_bytes=2**40,  # answers are never thrown away behind the user's back
+            restrict_pickle=True,
+        )
+    except sqlite3.Error as error:
+        raise BibleQAError(f"the answers kept in {folder} cannot be used: {error}; is the disk full?") from error
     sampling = {
         "temperature": endpoint.temperature,
         "max_tokens": endpoint.max_tokens,
@@ -60,6 +66,8 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True) -> dspy.LM:
     if endpoint.kind == "embedded":
         assert endpoint.threads is not None
         return dspy.LM(f"embedded/{endpoint.model}", engine=EmbeddedEngine(endpoint.threads), num_retries=0, **sampling)
+    if not endpoint.base_url:
+        raise EndpointUnusable("endpoint.base_url: an address is needed, for instance http://127.0.0.1:1234/v1")
     provider = f"bibleqa-{endpoint.kind}"
     lm15.register_provider(
         lm15.ProviderDefinition.chat(
@@ -94,7 +102,9 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
     else:
         listed = _list_models(endpoint)
     try:
-        lm(messages=[{"role": "user", "content": "Answer with one word: who built the ark?"}], cache=False)
+        lm("Answer with one word: who built the ark?", cache=False)
+    except LMAuthError as error:
+        raise _key_refused(endpoint) from error
     except LMError as error:
         other = f"; the server has {', '.join(listed[:5])}" if listed and endpoint.model not in listed else ""
         raise EndpointUnusable(f"{_where(endpoint)} does not answer: {_short(error)}{other}") from error
@@ -128,8 +138,7 @@ def _key(endpoint: EndpointConfig) -> str | None:
 
 def _list_models(endpoint: EndpointConfig) -> list[str]:
     """The models that the server offers, or nothing when it does not say."""
-    if not endpoint.base_url:
-        raise EndpointUnusable("endpoint.base_url: an address is needed, for instance http://127.0.0.1:1234/v1")
+    assert endpoint.base_url
     headers = {"Authorization": f"Bearer {key}"} if (key := _key(endpoint)) else {}
     try:
         reply = httpx.get(
@@ -140,12 +149,17 @@ def _list_models(endpoint: EndpointConfig) -> list[str]:
             f"nothing answers at {endpoint.base_url} ({_short(error)}): {_START[endpoint.kind]}"
         ) from error
     if reply.status_code in (401, 403):
-        named = endpoint.api_key_env or "no key was sent; name its variable in endpoint.api_key_env"
-        raise EndpointUnusable(f"{endpoint.base_url} refuses the key ({reply.status_code}; {named})")
+        raise _key_refused(endpoint)
     try:
         return [str(model["id"]) for model in reply.json()["data"]]
     except (ValueError, KeyError, TypeError):
         return []
+
+
+def _key_refused(endpoint: EndpointConfig) -> EndpointUnusable:
+    if endpoint.api_key_env:
+        return EndpointUnusable(f"{endpoint.base_url} refuses the key that {endpoint.api_key_env} holds")
+    return EndpointUnusable(f"{endpoint.base_url} wants a key: name its variable in endpoint.api_key_env")
 
 
 def _where(endpoint: EndpointConfig) -> str:

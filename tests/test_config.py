@@ -1,0 +1,192 @@
+"""From YAML and overrides to a checked config: every option composes, and what is wrong is said in one line."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from options import OPTIONS, OWN_FILES, choosing
+from project import HOME, Project, end
+
+from bibleqa import assertions, config, metrics, paths, schema
+from bibleqa import program as programs
+from bibleqa.errors import ConfigError
+from bibleqa.schema import GROUPS, Config
+
+pytestmark = pytest.mark.usefixtures("project")
+
+SECRET = "sk-never-to-be-seen"
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_builds(group: str, option: str) -> None:
+    composed = config.compose(choosing(group, option))
+    chosen = getattr(composed, group)
+    assert chosen.name == option
+    assert type(chosen) in schema._SCHEMAS.values()
+    assert programs.build(composed.program).predictors()
+    assert programs.adapter(composed.adapter)
+    assert metrics.build(composed.metric).score(["Seth"], "Seth").value == 1
+    assert list(assertions.build(composed.assertions)) == list(composed.assertions.checks)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_opens_with_what_it_is_for(group: str, option: str) -> None:
+    first = (paths.conf() / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert re.match(r"# \w.{8,}", first)
+
+
+def test_every_group_has_options_and_a_default() -> None:
+    assert {group for group, _ in OPTIONS} == set(GROUPS)
+    assert isinstance(config.compose(), Config)
+
+
+def test_help_names_every_option_and_shows_an_example_of_every_group(project: Path) -> None:
+    said = end(Project(project, "").start_bare("--help"))
+    assert said.code == 0
+    found = re.findall(r"^  (\w+) {2,}((?:.*\n)+?) {8,}python run\.py(.*)$", said.out, re.MULTILINE)
+    groups = {group: (named, shown) for group, named, shown in found}
+    for group, option in OPTIONS:
+        named, shown = groups[group]
+        assert re.search(rf"\b{option}\b", named), f"{group}={option}"
+        assert re.search(rf" {group}[=.]", shown)
+
+
+def test_every_example_in_the_help_composes() -> None:
+    text = (paths.conf() / "hydra" / "help" / "bibleqa.yaml").read_text(encoding="utf-8")
+    examples = re.findall(r"python run\.py ((?:[\w.]+=\S+ ?)+)", text)
+    assert len(examples) > 8
+    for shown in examples:
+        overrides = [word for word in shown.split() if not word.startswith("reproduce=")]
+        if not any("," in word and "[" not in word for word in overrides):  # a sweep
+            config.compose(overrides)
+
+
+@pytest.mark.parametrize("argument", ["--help", "endpoint.temperature=9"])
+def test_help_and_config_errors_are_quick(project: Path, argument: str) -> None:
+    def spent() -> float:
+        """Seconds of processor of all processes that have ended: other work on the machine does not count."""
+        times = os.times()
+        return times.children_user + times.children_system
+
+    before = spent()
+    end(Project(project, "").start_bare(argument))
+    assert spent() - before < 1.5  # under a second on a quiet machine
+
+
+@pytest.mark.parametrize("argument", ["--help", "endpoint.temperature=9"])
+def test_help_and_config_errors_import_nothing_heavy(argument: str) -> None:
+    command = [sys.executable, "-X", "importtime", str(HOME / "run.py"), argument]
+    imported = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stderr
+    assert "bibleqa.schema" in imported
+    assert not re.findall(r"\| +(dspy|mlflow|numpy|torch|ray|litellm)\n", imported)
+
+
+WRONG = {
+    "wrong type": (["endpoint.seed=abc"], ["endpoint.seed", "abc", "Integer"]),
+    "a fraction for a count": (["dataset.max_train=1.5"], ["dataset.max_train", "1.5", "Integer"]),
+    "text for a list": (["dataset.types=kinship"], ["dataset.types", "ListConfig"]),
+    "unknown key": (["endpoint.tempratur=1"], ["endpoint.tempratur", "unknown key", "temperature"]),
+    "unknown key of the run": (["optimiser=none"], ["optimiser", "optimizer"]),
+    "unknown key with a plus": (["+endpoint.tempratur=1"], ["endpoint.tempratur", "unknown key", "temperature"]),
+    "unknown key of the run with a plus": (["++target=1"], ["target", "unknown key", "target_accuracy"]),
+    "unknown key in a table": (["metric.terms.elohim.form=x"], ["metric.terms.elohim.form", "unknown key", "forms"]),
+    "a key of another option": (["optimizer=none", "optimizer.k=2"], ["optimizer.k", "unknown key"]),
+    "unknown option": (["endpoint=lmstudio"], ["endpoint=lmstudio", "no such option", "lm_studio", "vllm"]),
+    "no option": (["endpoint=null"], ["endpoint=null", "one option"]),
+    "a number for an option": (["metric=1.5"], ["metric=1.5", "one option"]),
+    "list for a group": (["optimizer=[none,labeled]"], ["optimizer=[none,labeled]", "one option", "-m"]),
+    "sweep without -m": (["optimizer=none,labeled"], ["optimizer=none,labeled", "--multirun"]),
+    "too small": (["dataset.max_test=0"], ["dataset.max_test=0", "1 or more"]),
+    "too large": (["endpoint.temperature=2.5"], ["endpoint.temperature=2.5", "from 0 to 2"]),
+    "not among the choices": (["endpoint.kind=azure"], ["endpoint.kind=azure", "lmstudio", "vllm"]),
+    "missing value": (["dataset=jsonl", *OWN_FILES[1:]], ["dataset.train", "is needed", "dataset.train=<value>"]),
+    "not a number": (["endpoint.temperature=nan"], ["endpoint.temperature=nan", "finite"]),
+    "infinite": (["endpoint.timeout=inf"], ["endpoint.timeout=inf", "finite"]),
+    "unset variable": (["endpoint.base_url=${oc.env:NOT_SET_AT_ALL}"], ["endpoint.base_url", "NOT_SET_AT_ALL"]),
+    "broken syntax": (["dataset.types=[a"], ["dataset.types", "[a"]),
+    "secret": ([f"endpoint.api_key={SECRET}"], ["endpoint.api_key", ".env", "api_key_env"]),
+    "secret with a plus": ([f"+openai.token={SECRET}"], ["openai.token", ".env"]),
+    "secret in capitals": ([f"OPENAI_API_KEY={SECRET}"], ["OPENAI_API_KEY", ".env"]),
+    "secret as an option": ([f"--client_secret={SECRET}"], ["client_secret", ".env"]),
+}
+
+
+@pytest.mark.parametrize(("overrides", "named"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_named_in_one_line(overrides: list[str], named: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.compose(overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert SECRET not in message
+    assert [part for part in named if part not in message] == []
+
+
+@pytest.mark.parametrize("case", ["wrong type", "too large", "unset variable", "missing value", "no option", "secret"])
+def test_a_refused_run_says_one_line_and_leaves_nothing(project: Path, case: str) -> None:
+    overrides, named = WRONG[case]
+    said = end(Project(project, "").start_bare(*overrides))
+    assert (said.code, said.out) == (2, "")
+    assert said.complaint.startswith("bibleqa: ")
+    assert [part for part in named if part not in said.complaint] == []
+    assert SECRET not in said.complaint
+    assert list(project.glob("outputs/*")) == []
+
+
+def test_an_unknown_check_is_refused_before_anything_is_made(project: Path) -> None:
+    said = end(Project(project, "").start_bare("+assertions.checks={grounded:{},biblical:{}}"))
+    assert (said.code, said.out) == (2, "")
+    assert said.complaint == "bibleqa: assertions.checks.biblical: no such check; there are grounded"
+    assert [path.name for path in project.iterdir()] == ["outputs"]
+    assert list(project.glob("outputs/*")) == []
+
+
+def test_a_project_folder_that_cannot_be_written_is_said_in_one_line(project: Path) -> None:
+    (project / "file").touch()
+    broken = Project(project, "", {"BIBLEQA_PROJECT": str(project / "file")})
+    said = end(broken.start_bare())
+    assert (said.code, said.out) == (1, "")
+    assert "Not a directory" in said.complaint
+
+
+def test_variables_come_from_the_predecessors_file_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {"BIBLEQA_PROJECT": str(project)})
+    (project / ".env").write_text("LM_STUDIO_CHAT_MODEL=mine\n")
+    (project / ".env.dspy").write_text("LM_STUDIO_CHAT_MODEL=theirs\nLM_STUDIO_API_URL=http://host:1/v1\n")
+    endpoint = config.compose(["endpoint=lm_studio"]).endpoint
+    assert (endpoint.model, endpoint.base_url) == ("mine", "http://host:1/v1")
+
+
+def test_the_number_of_threads_is_settled_for_the_machine() -> None:
+    assert (config.compose().endpoint.threads or 0) >= 1
+    assert config.compose(["endpoint=openai", "endpoint.threads=null"]).endpoint.threads == 8
+
+
+def test_a_table_takes_further_entries() -> None:
+    composed = config.compose(["+metric.terms={bara:{strongs:H1254,forms:[bara]}}"])
+    assert "bara" in composed.metric.terms  # type: ignore[attr-defined]
+    assert "elohim" in composed.metric.terms  # type: ignore[attr-defined]
+
+
+KEYS = ["target_accuracy", "endpoint", "endpoint.model", "dataset.types", "dataset.max_test", "metric.terms", "rerun"]
+values = st.text("ab0.1-+ '\"\\$\\{}[](),:=~#\tא\x00", max_size=12) | st.sampled_from(
+    ["1e400", "nan", "null", "???", "${oc.env:HOME}", "${now:%Y}", "true", "{elohim: {strongs: null}}", "range(1,2)"]
+)
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(KEYS), st.sampled_from(["", "+", "++", "~"]), values)
+@example("endpoint", "", "-inf")
+@example("endpoint", "", "{a:1}")
+@example("metric.terms", "", "{elohim:1}")
+def test_any_override_composes_or_is_refused(key: str, sign: str, value: str) -> None:
+    refused = None
+    try:
+        config.compose([f"{sign}{key}={value}"])
+    except ConfigError as error:
+        refused = str(error)
+    assert refused is None or (refused and "\n" not in refused)

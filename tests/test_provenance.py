@@ -1,0 +1,211 @@
+"""What makes two runs the same run."""
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from options import choosing
+from project import HOME
+
+from bibleqa import config, provenance
+from bibleqa.schema import Config, TermConfig
+
+pytestmark = pytest.mark.usefixtures("project")
+
+NEUTRAL = {
+    *("endpoint.name", "endpoint.base_url", "endpoint.api_key_env", "endpoint.timeout", "endpoint.retries"),
+    *("dataset.train", "dataset.val", "dataset.test", "assertions.name"),
+    *("corpus.sword_path", "corpus.stepbible_path", "corpus.max_rejects"),
+    *("tracking.name", "tracking.uri", "tracking.experiment", "rerun", "reproduced_from"),
+}
+"""What cannot change a result: where the model and the files are, how it is waited for, where it is recorded."""
+
+CONFIGS = {
+    "embedded": ["assertions=grounded", "optimizer=bootstrap_random_search"],
+    "remote": ["endpoint=vllm", *choosing("dataset", "jsonl"), "metric=contains", "optimizer=labeled"],
+}
+
+
+def fingerprint(composed: Config, dataset: str = "d", model: str | None = "m") -> str:
+    return provenance.fingerprint(composed, dataset, model)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code does not change while this test runs."""
+    digest = provenance.code_digest()
+    monkeypatch.setattr(provenance, "code_digest", lambda: digest)
+
+
+def keys(node: Any, prefix: str = "") -> Iterator[tuple[Any, str, str]]:
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from keys(value, f"{prefix}{field.name}.")
+        else:
+            yield node, field.name, f"{prefix}{field.name}"
+
+
+def other(value: Any) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x"
+        case list():
+            return [*value, "x"]
+        case dict():
+            return dict(list(value.items())[:-1]) or {"x": None}
+    return "x"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("overrides", CONFIGS.values(), ids=CONFIGS)
+def test_every_key_changes_it_but_those_that_cannot_change_a_result(overrides: list[str]) -> None:
+    composed = config.compose(overrides)
+    before = fingerprint(composed)
+    neutral = set()
+    for node, name, path in keys(composed):
+        value = getattr(node, name)
+        setattr(node, name, other(value))
+        if fingerprint(composed) == before:
+            neutral.add(path)
+        setattr(node, name, value)
+    assert fingerprint(composed) == before
+    expected = NEUTRAL if composed.endpoint.kind == "embedded" else {*NEUTRAL, "endpoint.threads"}
+    assert neutral == {path for _, _, path in keys(composed)} & expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["+metric.terms={yhwh:{forms:[YHWH]}}"],
+        ["+metric.terms={bara:{strongs:H1254}}"],
+        ["~metric.terms.adon"],
+        ["assertions=grounded"],
+        ["metric=contains"],
+    ],
+    ids=str,
+)
+def test_every_entry_of_a_table_changes_it(change: list[str]) -> None:
+    assert fingerprint(config.compose(change)) != fingerprint(config.compose())
+
+
+def test_another_share_of_a_check_changes_it() -> None:
+    strict, mild = ["assertions=grounded"], ["assertions=grounded", "assertions.checks.grounded.min_share=0.5"]
+    assert fingerprint(config.compose(strict)) != fingerprint(config.compose(mild))
+
+
+def test_data_and_model_change_it() -> None:
+    composed = config.compose()
+    known = {fingerprint(composed, d, m) for d in ("d", "e", "") for m in ("m", "n", None)}
+    assert len(known) == 9
+
+
+def test_versions_of_rule_code_and_packages_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = config.compose()
+    found = [fingerprint(composed)]
+    monkeypatch.setattr(provenance, "FINGERPRINT_VERSION", 0)
+    found.append(fingerprint(composed))
+    monkeypatch.setattr(provenance, "code_digest", lambda: "other")
+    found.append(fingerprint(composed))
+    monkeypatch.setattr(provenance, "_version", lambda name: "0.0")
+    found.append(fingerprint(composed))
+    assert len(set(found)) == 4
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_order_of_a_table_does_not_matter() -> None:
+    composed = config.compose()
+    before = fingerprint(composed)
+
+    @settings(max_examples=20)
+    @given(st.permutations(list(composed.metric.terms.items())))  # type: ignore[attr-defined]
+    def in_any_order(entries: list[tuple[str, TermConfig]]) -> None:
+        composed.metric.terms = dict(entries)  # type: ignore[attr-defined]
+        assert fingerprint(composed) == before
+
+    in_any_order()
+
+
+def test_it_is_the_same_in_every_process(project: Path) -> None:
+    program = (
+        "from bibleqa import config, provenance; "
+        "print(provenance.fingerprint(config.compose(['endpoint=openai']), 'd', None))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=HOME,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert said == {fingerprint(config.compose(["endpoint=openai"]), "d", None)}
+
+
+@pytest.fixture
+def code(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package, the code of which is digested."""
+    copy = project / "bibleqa"
+    shutil.copytree(HOME / "bibleqa", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "__file__", str(copy / "provenance.py"))
+    return copy
+
+
+def rewrite(file: Path, pattern: str, replacement: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    changed = re.sub(pattern, replacement, text, count=1)
+    assert changed != text
+    file.write_text(changed, encoding="utf-8")
+
+
+def test_comments_and_layout_are_no_code(code: Path) -> None:
+    before = provenance.code_digest()
+    rewrite(code / "metrics.py", "\nclass ExactMatch", "\n# A comment.\n\n\nclass  ExactMatch")
+    rewrite(code / "evaluation.py", r"_RESAMPLES = 10_000", "_RESAMPLES = (10000)  # many")
+    rewrite(code / "report.py", "_SAMPLES = 3", "_SAMPLES = 4")
+    assert provenance.code_digest() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern", "replacement"),
+    [
+        ("text.py", '"an"', '"and"'),
+        ("program.py", "as briefly as possible", "at length"),
+        ("metrics.py", "return 2 \\* shared", "return 3 * shared"),
+        ("evaluation.py", "0.0", "0.5"),
+        ("lm/embedded.py", "4096", "8192"),
+    ],
+)
+def test_what_answers_and_scores_is_code(code: Path, file: str, pattern: str, replacement: str) -> None:
+    before = provenance.code_digest()
+    rewrite(code / file, pattern, replacement)
+    assert provenance.code_digest() != before
+
+
+def test_digested_lines_are_told_apart() -> None:
+    lines = [["a", "b"], ["ab"], ["a b"], ["b", "a"], [], [""]]
+    assert len({provenance.digest_lines(some) for some in lines}) == len(lines)
+    assert provenance.digest_lines(iter(["a", "b"])) == provenance.digest_lines(["a", "b"])
+
+
+def test_versions_name_what_is_installed() -> None:
+    found = provenance.versions()
+    assert found["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
+    assert re.match(r"\d+\.\d+", found["dspy"])
+    assert None not in found.values()
