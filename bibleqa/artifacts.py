@@ -105,12 +105,17 @@ class _SourceFailed(Exception):
     """This source did not give the file; the next one may."""
 
 
-def path_of(artifact: Artifact) -> Path:
-    """Returns where the file is, or will be: in `models/` under `BIBLEQA_CACHE` or the user's cache folder."""
+def cache_folder() -> Path:
+    """Returns the folder of everything that was downloaded: `BIBLEQA_CACHE`, or the user's cache folder."""
     from platformdirs import user_cache_dir
 
     root = os.environ.get(CACHE_VARIABLE) or user_cache_dir("bibleqa", appauthor=False)
-    return Path(root).expanduser().absolute() / "models" / artifact.filename
+    return Path(root).expanduser().absolute()
+
+
+def path_of(artifact: Artifact) -> Path:
+    """Returns where the file is, or will be: in `models/` of the cache."""
+    return cache_folder() / "models" / artifact.filename
 
 
 def is_present(artifact: Artifact) -> bool:
