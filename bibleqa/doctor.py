@@ -113,7 +113,7 @@ def _endpoint(config: Config) -> str:
 def _dataset(config: Config) -> str:
     from bibleqa.data import slices
 
-    dataset = slices.load(config.dataset)
+    dataset = slices.load(config.dataset, config.corpus)
     counts = ", ".join(f"{len(items)} {name}" for name, items in dataset.splits.items())
     return f"{config.dataset.name}: {counts}, digest {dataset.digest[:12]}"
 

@@ -19,27 +19,20 @@ def run(config: Config, path: Path) -> None:
     """Run one experiment in a folder that Hydra has made, or show the finished run that is equal to it.
 
     Raises:
-        ConfigError: Something in config or data is wrong; nothing was spent, the folder is gone again.
+        ConfigError: Something in config or data is wrong; nothing was spent.
         EndpointUnusable: The model cannot be reached; likewise.
         RunFailed: The run began and could not finish; what it has done is in the folder.
     """
-    try:
-        _run(config, path)
-    finally:
-        runs.discard_unused(path)
-
-
-def _run(config: Config, path: Path) -> None:
     clock = Clock()
     with clock("load"):
-        dataset = slices.load(config.dataset)
+        program = assertions.enforce(programs.build(config.program), config.assertions)
+        dataset = slices.load(config.dataset, config.corpus)
         fingerprint = provenance.fingerprint(config, dataset.digest, embedded.digest(config.endpoint))
         if not config.rerun and (earlier := runs.find_finished(fingerprint)):
             report.earlier(earlier)
             return
         _dspy_logs_to_file()
         lm = endpoints.connect(config.endpoint, cache=not config.rerun)
-        program = assertions.enforce(programs.build(config.program), config.assertions)
         program.set_lm(lm)
         metric = metrics.build(config.metric)
         report.plan(config, dataset, path)

@@ -5,7 +5,8 @@ change a result. The YAML files under conf/ choose values; what they choose is c
 """
 
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +46,23 @@ def check_range(node: Any, prefix: str = "") -> Iterator[str]:
         if dataclasses.is_dataclass(value):
             yield from check_range(value, f"{name}.")
         elif rules.get("choices"):
-            if value not in rules["choices"]:
-                yield f"{name}={value}: not one of {', '.join(rules['choices'])}"
-        elif isinstance(value, (int, float)):
-            low, high = rules.get("ge"), rules.get("le")
-            if (low is not None and not value >= low) or (high is not None and not value <= high):
-                allowed = f"from {low} to {high}" if high is not None else f"{low} or more"
-                yield f"{name}={value}: must be {allowed}"
+            for one in value if isinstance(value, list) else [value]:
+                if one not in rules["choices"]:
+                    yield f"{name}={one}: not one of {', '.join(rules['choices'])}"
+        elif isinstance(value, dict):
+            yield from (p for k, v in value.items() for p in _check_number(f"{name}.{k}", v, rules))
+        else:
+            yield from _check_number(name, value, rules)
+
+
+def _check_number(name: str, value: Any, rules: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(value, (int, float)):
+        low, high = rules.get("ge"), rules.get("le")
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"{name}={value}: must be a finite number"
+        elif (low is not None and not value >= low) or (high is not None and not value <= high):
+            allowed = f"from {low} to {high}" if high is not None else f"{low} or more"
+            yield f"{name}={value}: must be {allowed}"
 
 
 @dataclass
@@ -126,6 +137,8 @@ class BootstrapConfig(OptimizerConfig):
 class BootstrapRandomSearchConfig(BootstrapConfig):
     """BootstrapFewShotWithRandomSearch: several sets of demos, the best on val is kept."""
 
+    # DSPy draws the number of demos from 1 to this.
+    max_bootstrapped_demos: int = key(4, "Demos made from right answers.", ge=1)
     num_candidate_programs: int = key(4, "Random sets beside the three fixed candidates.", ge=0)
     stop_at_score: float | None = key(None, "Stop early at this score on val (0 to 1).", ge=0, le=1)
 
@@ -174,10 +187,26 @@ class DatasetConfig:
 
 
 @dataclass
-class KjvConfig(DatasetConfig):
-    """Questions built from the King James text, and hand-written anchor questions for the test."""
+class BuiltConfig(DatasetConfig):
+    """Questions built from the text and the corpus store, and hand-written anchor questions for the test."""
 
+    builds: list[str] = key(
+        ["kjv"], "Built datasets it draws from.", choices=("kjv", "strongs", "stepbible", "translations", "multi_turn")
+    )
+    context: str = key(
+        "verse",
+        "verse: what the question needs; passage: two verses around it besides; interlinear: the original words.",
+        choices=("verse", "passage", "interlinear"),
+    )
+    weights: dict[str, float] = key({}, "Share of a question family against the others, each 1 unless said.", ge=0)
     anchor_share: float = key(0.4, "Share of the test slice that is hand-written.", ge=0, le=1)
+
+
+@dataclass
+class TranslationQuestionsConfig(DatasetConfig):
+    """unfoldingWord's translation questions, from the user's own download."""
+
+    folder: str = key(MISSING, "Folder of the tq_*.tsv files.", affects_result=False)
 
 
 @dataclass
@@ -187,6 +216,15 @@ class JsonlConfig(DatasetConfig):
     train: str = key(MISSING, "JSONL file to learn from.", affects_result=False)
     val: str = key(MISSING, "JSONL file to choose by.", affects_result=False)
     test: str = key(MISSING, "JSONL file to report on.", affects_result=False)
+
+
+@dataclass
+class CorpusConfig:
+    """Where the sources of the corpus store are, beside the installed English texts."""
+
+    sword_path: str | None = key(None, "Folder of SWORD modules (empty: the usual places).")
+    stepbible_path: str | None = key(None, "Folder of a STEPBible-Data download.")
+    max_rejects: float = key(0.001, "Share of a source's rows that may be unreadable.", ge=0, le=1)
 
 
 @dataclass
@@ -224,6 +262,8 @@ class Config:
     dataset: DatasetConfig = MISSING
     assertions: AssertionsConfig = MISSING
     tracking: TrackingConfig = dataclasses.field(default=MISSING, metadata={"affects_result": False})
+    # What comes out of it is known by the digest of the dataset.
+    corpus: CorpusConfig = dataclasses.field(default_factory=CorpusConfig, metadata={"affects_result": False})
     target_accuracy: float = key(0.95, "The score to reach on test.", ge=0, le=1)
     rerun: bool = key(False, "Ask the model again even where the answers are known.", affects_result=False)
     reproduced_from: str | None = key(None, "The run that this one repeats; set by reproduce=.", affects_result=False)
@@ -246,7 +286,8 @@ _SCHEMAS: dict[str, type] = {
     "metric/token_f1": MetricConfig,
     "metric/contains": ContainsConfig,
     "metric/theological": TheologicalConfig,
-    "dataset/kjv": KjvConfig,
+    "dataset/built": BuiltConfig,
+    "dataset/translation_questions": TranslationQuestionsConfig,
     "dataset/jsonl": JsonlConfig,
 }
 

@@ -10,7 +10,7 @@ from bibleqa import paths, provenance
 from bibleqa.data.item import Item
 from bibleqa.data.reader import read_items
 from bibleqa.errors import ConfigError
-from bibleqa.schema import DatasetConfig, JsonlConfig, KjvConfig
+from bibleqa.schema import BuiltConfig, CorpusConfig, DatasetConfig, JsonlConfig, TranslationQuestionsConfig
 
 _SPLITS = ("train", "val", "test")
 
@@ -41,39 +41,44 @@ class Dataset:
         return sum(item.id.startswith("anchor:") for item in self.test)
 
 
-def load(config: DatasetConfig) -> Dataset:
-    """The slice that a config asks for; built first where it is not there yet.
+def load(config: DatasetConfig, corpus: CorpusConfig | None = None) -> Dataset:
+    """The slice that a config asks for; dataset and corpus are built first where they are not there yet.
 
     Raises:
         ConfigError: A file is missing or malformed, a split comes out empty, or test questions stand in train.
     """
-    match config:
-        case KjvConfig():
-            # Here, since a user's own files need neither the text nor the seconds that its import takes.
-            from bibleqa.data.build import ensure_built
-
-            folder = ensure_built(paths.project() / "data" / "processed")
-            files = {split: folder / f"{split}.jsonl" for split in _SPLITS}
-            anchors = _filtered(read_items(folder / "anchors.jsonl"), config)
-        case JsonlConfig():
-            files = {split: Path(getattr(config, split)) for split in _SPLITS}
-            anchors = []
-        case _:
-            raise AssertionError(f"no dataset is loaded for {config.name}")
+    files = _files(config, corpus or CorpusConfig())
     pools = {split: list(read_items(path)) for split, path in files.items()}
-    _check_names(config, [*pools["train"], *pools["val"], *pools["test"], *anchors])
+    _check_names(config, [item for items in pools.values() for item in items])
     pools = {split: _filtered(items, config) for split, items in pools.items()}
-    share = config.anchor_share if isinstance(config, KjvConfig) else 0.0
     dataset = Dataset(
-        train=_take(pools["train"], config.max_train, config.seed),
-        val=_take(pools["val"], config.max_val, config.seed),
-        test=_with_anchors(pools["test"], anchors, share, config),
+        train=_take(pools["train"], config.max_train, config),
+        val=_take(pools["val"], config.max_val, config),
+        test=_with_anchors(pools["test"], pools.get("anchors", []), config),
     )
     for split, items in dataset.splits.items():
         if not items:
             raise ConfigError(f"dataset: no {split} questions are left; loosen dataset.types, books or open_book")
     _check_apart(dataset)
     return dataset
+
+
+def _files(config: DatasetConfig, corpus: CorpusConfig) -> dict[str, Path]:
+    """The JSONL files of a dataset, by split."""
+    if isinstance(config, JsonlConfig):
+        return {split: Path(getattr(config, split)) for split in _SPLITS}
+    # Here, since a user's own files need neither the text nor the seconds that its import takes.
+    from bibleqa.data import build
+
+    processed = paths.project() / "data" / "processed"
+    if isinstance(config, TranslationQuestionsConfig):
+        folder = build.ensure_translation_questions(processed, Path(config.folder))
+        return {split: folder / f"{split}.jsonl" for split in _SPLITS}
+    assert isinstance(config, BuiltConfig)
+    folder = build.ensure_built(
+        processed, "+".join(config.builds), config.context, store=build.store_for(config.builds, config.context, corpus)
+    )
+    return {split: folder / f"{split}.jsonl" for split in (*_SPLITS, "anchors")}
 
 
 def book_of(reference: str) -> str:
@@ -104,22 +109,28 @@ def _list(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _take(items: list[Item], most: int | None, seed: int) -> list[Item]:
-    """So many questions, the families in turn, in an order that depends on seed and ids alone."""
-    shuffled = sorted(items, key=lambda item: hashlib.sha256(f"{seed} {item.id}".encode()).digest())
-    rounds: Counter[str] = Counter()
-    by_round: dict[int, list[Item]] = defaultdict(list)
+def _take(items: list[Item], most: int | None, config: DatasetConfig) -> list[Item]:
+    """So many questions, the families in turn by their weights, in an order that depends on seed and ids alone."""
+    weights = config.weights if isinstance(config, BuiltConfig) else {}
+    shuffled = sorted(items, key=lambda item: hashlib.sha256(f"{config.seed} {item.id}".encode()).digest())
+    seen: Counter[str] = Counter()
+    by_turn: dict[float, list[Item]] = defaultdict(list)
     for item in shuffled:
-        by_round[rounds[item.type]].append(item)
-        rounds[item.type] += 1
-    return [item for turn in sorted(by_round) for item in by_round[turn]][:most]
+        if weight := weights.get(item.type, 1.0):
+            by_turn[seen[item.type] / weight].append(item)
+            seen[item.type] += 1
+    return [item for turn in sorted(by_turn) for item in by_turn[turn]][:most]
 
 
-def _with_anchors(generated: list[Item], anchors: list[Item], share: float, config: DatasetConfig) -> list[Item]:
+def _with_anchors(generated: list[Item], anchors: list[Item], config: DatasetConfig) -> list[Item]:
+    share = config.anchor_share if isinstance(config, BuiltConfig) else 0.0
     if config.max_test is None:
-        return _take([*generated, *(anchors if share else [])], None, config.seed)
-    hand_written = _take(anchors, round(share * config.max_test), config.seed)
-    return [*hand_written, *_take(generated, config.max_test - len(hand_written), config.seed)]
+        return [
+            *(_take(anchors, None, config) if share else []),
+            *(_take(generated, None, config) if share < 1 else []),
+        ]
+    hand_written = _take(anchors, round(share * config.max_test), config)
+    return [*hand_written, *_take(generated, config.max_test - len(hand_written), config)]
 
 
 def _check_apart(dataset: Dataset) -> None:

@@ -72,7 +72,7 @@ def chapter_groups(chapters: Mapping[int, Iterable[str]]) -> dict[int, int]:
     return {chapter: root(chapter) for chapter in chapters}
 
 
-def assign(sizes: Mapping[int, Mapping[str, int]], seed: int) -> dict[int, str]:
+def assign(sizes: Mapping[str, Mapping[str, int]], seed: int) -> dict[str, str]:
     """Give each group a split, so that the shares are met in every question family.
 
     The groups come in the order of a digest of seed and name; each goes where most of what it holds is missing.
@@ -87,7 +87,7 @@ def assign(sizes: Mapping[int, Mapping[str, int]], seed: int) -> dict[int, str]:
     # What a split still lacks of each family, as a fraction of the family: exact, so the same on every platform.
     missing = {name: dict.fromkeys(total, share) for name, share in SHARES.items()}
 
-    def order(group: int) -> str:
+    def order(group: str) -> str:
         return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
 
     split = {}
@@ -101,7 +101,7 @@ def assign(sizes: Mapping[int, Mapping[str, int]], seed: int) -> dict[int, str]:
 
 
 def split_items(
-    items: Sequence[Item], group_of: Callable[[Item], int], seed: int, reserved: Callable[[Item], bool]
+    items: Sequence[Item], group_of: Callable[[Item], str], seed: int, reserved: Callable[[Item], bool]
 ) -> Splits:
     """Distribute items over the splits by group, and drop what still shares ten words in a row.
 
@@ -113,7 +113,7 @@ def split_items(
         seed: See `assign`.
         reserved: Whether an item is too near to what is tested on anyway to be in train or val.
     """
-    sizes: dict[int, Counter[str]] = {}
+    sizes: dict[str, Counter[str]] = {}
     for item in items:
         sizes.setdefault(group_of(item), Counter())[item.type] += 1
     split_of = assign(sizes, seed)

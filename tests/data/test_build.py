@@ -9,9 +9,9 @@ import pytest
 
 import bibleqa.data.build as build
 from bibleqa.data.build import ANCHORS, ensure_built
+from bibleqa.data.datasets import RECIPES, Recipe
 from bibleqa.data.item import Item
 from bibleqa.data.kjv import Bible
-from bibleqa.data.questions import FAMILIES
 from bibleqa.errors import ConfigError
 from bibleqa.text import contains, words
 
@@ -81,7 +81,7 @@ def test_ids_are_unique_and_no_question_is_asked_twice(dataset: dict[str, list[I
 
 
 def test_every_family_is_in_every_split_and_no_answer_dominates(dataset: dict[str, list[Item]]) -> None:
-    for kind in FAMILIES:
+    for kind in RECIPES["kjv"].text:
         everything = [i for name in SPLITS for i in dataset[name] if i.type == kind.TYPE]
         (_, most), *_ = Counter(words(i.answer) for i in everything).most_common(1)
         assert most <= 0.09 * len(everything), kind.TYPE
@@ -107,7 +107,8 @@ def test_a_dataset_that_is_built_is_left_alone(built: Path) -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds with one family, so that building again is cheap."""
-    monkeypatch.setattr(build, "FAMILIES", [f for f in FAMILIES if f.TYPE == "number"])
+    few = Recipe(text=tuple(f for f in RECIPES["kjv"].text if f.TYPE == "number"))
+    monkeypatch.setattr(build, "RECIPES", {"kjv": few})
     monkeypatch.setattr(build, "chapter_groups", lambda chapters: {chapter: chapter for chapter in chapters})
 
 
@@ -120,7 +121,7 @@ def anchors(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("small")
 def test_the_same_sources_give_the_same_bytes(tmp_path: Path, anchors: Path) -> None:
-    one, other = (ensure_built(tmp_path / name, anchors) for name in ("one", "other"))
+    one, other = (ensure_built(tmp_path / name, anchors=anchors) for name in ("one", "other"))
     for file in sorted(one.iterdir()):
         assert file.read_bytes() == (other / file.name).read_bytes()
 
@@ -129,13 +130,13 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path, anchors: Path) -> 
 def test_changed_anchors_or_another_build_version_build_again(
     tmp_path: Path, anchors: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = ensure_built(tmp_path, anchors)
+    target = ensure_built(tmp_path, anchors=anchors)
     lines = anchors.read_text(encoding="utf-8").splitlines(keepends=True)
     anchors.write_text("".join(lines[:-1]), encoding="utf-8")
-    ensure_built(tmp_path, anchors)
+    ensure_built(tmp_path, anchors=anchors)
     assert len((target / "anchors.jsonl").read_text(encoding="utf-8").splitlines()) == len(lines) - 1
     monkeypatch.setattr(build, "BUILD_VERSION", 10_000)
-    ensure_built(tmp_path, anchors)
+    ensure_built(tmp_path, anchors=anchors)
     assert json.loads((target / "manifest.json").read_text())["sources"]["build_version"] == 10_000
 
 
@@ -143,10 +144,10 @@ def test_changed_anchors_or_another_build_version_build_again(
 def test_an_interrupted_build_leaves_the_old_dataset_and_is_tidied_up(
     tmp_path: Path, anchors: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = ensure_built(tmp_path, anchors)
+    target = ensure_built(tmp_path, anchors=anchors)
     before = {file.name: file.read_bytes() for file in target.iterdir()}
     monkeypatch.setattr(build, "BUILD_VERSION", 10_000)
-    leftover = tmp_path / ".kjv-killed"
+    leftover = tmp_path / ".kjv.draft-killed"
     leftover.mkdir()
 
     def interrupted(*_: object) -> None:
@@ -155,9 +156,9 @@ def test_an_interrupted_build_leaves_the_old_dataset_and_is_tidied_up(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "chmod", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            ensure_built(tmp_path, anchors)
+            ensure_built(tmp_path, anchors=anchors)
     assert {file.name: file.read_bytes() for file in target.iterdir()} == before
-    ensure_built(tmp_path, anchors)
+    ensure_built(tmp_path, anchors=anchors)
     assert not list(tmp_path.glob(".kjv-*"))
 
 
@@ -171,7 +172,7 @@ def test_two_at_once_build_once(tmp_path: Path, anchors: Path, monkeypatch: pyte
         real(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(build, "_build", counted)
-    threads = [threading.Thread(target=ensure_built, args=(tmp_path, anchors)) for _ in range(2)]
+    threads = [threading.Thread(target=ensure_built, args=(tmp_path,), kwargs={"anchors": anchors}) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -211,7 +212,7 @@ def test_a_bad_anchor_is_refused_with_file_and_line(tmp_path: Path, bible: Bible
 
 def test_missing_anchors_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read the hand-written questions in .*: No such file"):
-        ensure_built(tmp_path, tmp_path / "none.jsonl")
+        ensure_built(tmp_path, anchors=tmp_path / "none.jsonl")
 
 
 def test_the_number_of_a_verse_answers_nothing() -> None:
