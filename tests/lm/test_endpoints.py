@@ -1,0 +1,273 @@
+"""Language models over real HTTP, from a scripted server."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import dspy
+import fake_openai
+import pytest
+from dspy.utils.exceptions import LMError
+from fake_openai import CHAT, MODEL, MODELS, Server, hang, html, reset, status
+
+from bibleqa import metrics
+from bibleqa import program as programs
+from bibleqa.errors import EndpointUnusable
+from bibleqa.evaluation import Evaluator
+from bibleqa.lm import endpoints
+from bibleqa.lm.meter import Meter
+from bibleqa.schema import AdapterConfig, EndpointConfig, MetricConfig, ProgramConfig
+
+KEY = "sk-marked-for-endpoints"
+
+
+@pytest.fixture(autouse=True)
+def own_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A project folder for the cache, the key, no waiting between tries, and DSPy's cache as it was afterwards."""
+    monkeypatch.setenv("BIBLEQA_PROJECT", str(tmp_path))
+    monkeypatch.setenv("THE_KEY", KEY)
+    monkeypatch.delenv("NO_KEY", raising=False)
+    monkeypatch.setattr("dspy.clients.execution._delay", lambda *_: 0.0)
+    before = dspy.cache
+    yield
+    dspy.cache = before
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with fake_openai.running(lambda asked: f"heard {asked.question}") as server:
+        yield server
+
+
+def at(server: Server | str, **keys: Any) -> EndpointConfig:
+    address = server if isinstance(server, str) else server.base_url
+    given = {"name": "openai", "model": MODEL, "threads": 4, "timeout": 10.0, "retries": 0, "base_url": address}
+    return EndpointConfig(**{**given, **keys})
+
+
+def ask(lm: dspy.LM, text: str = "Hello?") -> str:
+    (answer,) = lm(text)
+    return str(answer)
+
+
+def refusal(config: EndpointConfig) -> str:
+    """The one line that a probe says of an endpoint that cannot be used."""
+    with pytest.raises(EndpointUnusable) as refused:
+        endpoints.probe(config, endpoints.connect(config))
+    assert "\n" not in str(refused.value)
+    assert KEY not in str(refused.value)
+    return str(refused.value)
+
+
+def nothing_at() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+
+
+def test_a_probe_says_what_the_server_has_and_how_fast_it_is(server: Server) -> None:
+    server.models = [MODEL, "another"]
+    config = at(server)
+
+    health = endpoints.probe(config, endpoints.connect(config))
+
+    assert health.models == [MODEL, "another"]
+    assert 0 < health.seconds < 10
+    assert [request.path for request in server.requests] == [MODELS, CHAT]
+
+
+def test_a_server_need_not_list_its_models(server: Server) -> None:
+    server.faults = [status(404, path=MODELS)]
+    config = at(server)
+
+    assert endpoints.probe(config, endpoints.connect(config)).models == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [("lmstudio", "LM Studio"), ("ollama", "ollama serve"), ("vllm", "vllm serve"), ("openai", "base_url")],
+)
+def test_what_to_start_when_nothing_answers(kind: str, advice: str) -> None:
+    address = nothing_at()
+
+    said = refusal(at(address, kind=kind))
+
+    assert address in said
+    assert advice in said
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:1234/v1", "http://[::1", "ftp://127.0.0.1/v1"])
+def test_an_address_that_is_none(address: str) -> None:
+    assert "endpoint.base_url" in refusal(at(address)) or address in refusal(at(address))
+
+
+@pytest.mark.parametrize("path", [MODELS, CHAT])
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_refused_key_is_known_by_its_variable(server: Server, path: str, code: int) -> None:
+    server.faults = [status(code, path=path)]
+
+    assert "THE_KEY" in refusal(at(server, api_key_env="THE_KEY"))
+
+
+def test_a_server_that_wants_a_key_and_gets_none(server: Server) -> None:
+    server.key = KEY
+
+    assert "endpoint.api_key_env" in refusal(at(server))
+
+
+def test_the_key_is_sent_and_kept_out_of_every_state(server: Server) -> None:
+    server.key = KEY
+    config = at(server, api_key_env="THE_KEY")
+    lm = endpoints.connect(config)
+
+    endpoints.probe(config, lm)
+
+    assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
+    assert KEY not in json.dumps(lm.dump_state(), default=str)
+    assert KEY not in str(config)
+
+
+def test_a_key_whose_variable_is_not_set(server: Server) -> None:
+    with pytest.raises(EndpointUnusable, match="NO_KEY"):
+        endpoints.connect(at(server, api_key_env="NO_KEY"))
+
+
+def test_a_model_that_the_server_does_not_have(server: Server) -> None:
+    said = refusal(at(server, model="no-such-model"))
+
+    assert "no-such-model" in said
+    assert MODEL in said
+
+
+@pytest.mark.parametrize("fault", [status(500), status(429), html(), reset()], ids=["500", "429", "html", "reset"])
+def test_a_server_that_lists_models_and_does_not_answer(server: Server, fault: fake_openai.Fault) -> None:
+    server.faults = [replace(fault)]
+
+    assert "does not answer" in refusal(at(server))
+
+
+def test_a_server_that_hangs_is_given_up(server: Server) -> None:
+    server.faults = [hang()]
+
+    assert "does not answer" in refusal(at(server, timeout=1.0))
+
+
+@pytest.mark.parametrize("fault", [status(429), status(500), status(503), reset()], ids=["429", "500", "503", "reset"])
+def test_what_passes_is_tried_again(server: Server, fault: fake_openai.Fault) -> None:
+    server.faults = [replace(fault, times=2)]
+
+    assert ask(endpoints.connect(at(server, retries=2))) == "heard Hello?"
+    assert len(server.chats) == 3
+
+
+def test_tries_end(server: Server) -> None:
+    server.faults = [status(503)]
+
+    with pytest.raises(LMError, match="scripted 503"):
+        ask(endpoints.connect(at(server, retries=2)))
+    assert len(server.chats) == 3
+
+
+def test_the_config_is_what_is_sent(server: Server) -> None:
+    ask(endpoints.connect(at(server, temperature=0.5, max_tokens=77, seed=9)))
+
+    (request,) = server.chats
+    body = request.body
+    assert body["model"] == MODEL
+    assert body["temperature"] == 0.5
+    assert body["seed"] == 9
+    assert 77 in (body.get("max_tokens"), body.get("max_completion_tokens"))
+
+
+@pytest.mark.parametrize("kind", ["openai", "lmstudio", "ollama", "vllm"])
+def test_a_schema_is_sent_where_the_endpoint_takes_one(server: Server, kind: str) -> None:
+    for response_schema in (True, False):
+        server.requests.clear()
+        lm = endpoints.connect(at(server, kind=kind, response_schema=response_schema))
+        with dspy.context(lm=lm, adapter=programs.adapter(AdapterConfig("json"))):
+            programs.build(ProgramConfig("predict"))(
+                context="", question=f"Schema {response_schema}?", history=dspy.History(messages=[])
+            )
+        wish = server.chats[0].body.get("response_format") or {}
+        assert (wish.get("type") == "json_schema") is response_schema
+
+
+def test_an_answer_that_was_paid_for_is_given_again(server: Server) -> None:
+    config = at(server)
+    first = ask(endpoints.connect(config))
+    server.answer = lambda asked: "something else"
+
+    assert ask(endpoints.connect(config)) == first
+    assert len(server.chats) == 1
+    assert ask(endpoints.connect(config), "Another question?") == "something else"
+
+
+def test_without_the_cache_it_is_asked_every_time(server: Server) -> None:
+    config = at(server)
+    ask(endpoints.connect(config))
+    server.answer = lambda asked: "something else"
+    lm = endpoints.connect(config, cache=False)
+
+    assert [ask(lm), ask(lm)] == ["something else", "something else"]
+    assert len(server.chats) == 3
+
+
+def test_a_probe_is_never_answered_from_the_cache(server: Server) -> None:
+    config = at(server)
+    lm = endpoints.connect(config)
+
+    endpoints.probe(config, lm)
+    endpoints.probe(config, lm)
+
+    assert len(server.chats) == 2
+
+
+def test_an_error_is_not_kept(server: Server) -> None:
+    lm = endpoints.connect(at(server))
+    server.faults = [status(500, times=1)]
+    with pytest.raises(LMError):
+        ask(lm)
+
+    assert ask(lm) == "heard Hello?"
+
+
+def test_two_addresses_do_not_answer_for_each_other(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(fake_openai.running(lambda asked, n=n: f"from {n}")) for n in range(2)]  # type: ignore[misc]
+        said = [ask(endpoints.connect(at(server))) for server in [*servers, *servers]]
+
+    assert said == ["from 0", "from 1", "from 0", "from 1"]
+    assert [len(server.chats) for server in servers] == [1, 1]
+    assert len(list((tmp_path / "outputs" / ".cache").iterdir())) == 2
+
+
+def test_as_many_questions_as_threads_are_under_way_at_once(server: Server) -> None:
+    together = Barrier(4)
+
+    def answer(asked: fake_openai.Asked) -> str:
+        together.wait(20)  # breaks unless four are here at once
+        return "Noah"
+
+    server.answer = answer
+    config = at(server, threads=4)
+    settings = {"lm": endpoints.connect(config), "adapter": programs.adapter(AdapterConfig("chat"))}
+    evaluator = Evaluator(metrics.build(MetricConfig("exact_match")), settings, Meter(), endpoints.concurrency(config))
+    examples = [
+        dspy.Example(
+            context="", question=f"{n}?", history=dspy.History(messages=[]), accepted=["Noah"], id=str(n), type="t"
+        ).with_inputs("context", "question", "history")
+        for n in range(4)
+    ]
+
+    outcomes = evaluator.evaluate(programs.build(ProgramConfig("predict")), examples, "baseline", lambda outcome: None)
+
+    assert [outcome.score for outcome in outcomes] == [1.0] * 4
+
+
+def test_an_embedded_model_is_asked_one_question_at_a_time() -> None:
+    assert endpoints.concurrency(EndpointConfig(name="embedded", kind="embedded", model="any", threads=8)) == 1

@@ -1,0 +1,74 @@
+"""A run as on a bare machine: the real King James text, the real SmolLM2, no key, no server."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from project import Finished, Project, end
+
+pytestmark = pytest.mark.slow
+
+COMMAND = (
+    "endpoint=embedded_tiny",
+    "optimizer=bootstrap",
+    "dataset.max_train=8",
+    "dataset.max_val=4",
+    "dataset.max_test=8",
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("bare"), base_url="", variables={})
+
+
+@pytest.fixture(scope="module")
+def finished(project: Project) -> Finished:
+    return end(project.start_bare(*COMMAND), within=400)
+
+
+def test_the_run_finishes_without_an_error(project: Project, finished: Finished) -> None:
+    assert finished.code == 0, finished.err
+    summary = project.last.summary
+    assert summary["status"] == "finished"
+    for phase in ("baseline", "optimized"):
+        assert summary[phase]["n"] == 8
+        assert summary[phase]["errors"] == 0
+    assert summary["slice"] == {"train": 8, "val": 4, "test": 8, "anchors": 3}
+    assert (project.root / "mlflow.db").is_file()
+
+
+def answers_again(project: str, folder: str) -> dict[str, str | None]:
+    """What the program of a run folder answers in this process, the test set asked from its end."""
+    import os
+
+    os.environ["BIBLEQA_PROJECT"] = project
+    from bibleqa import assertions, config, metrics, reproduce
+    from bibleqa import program as programs
+    from bibleqa.data import slices
+    from bibleqa.evaluation import Evaluator
+    from bibleqa.lm import endpoints
+    from bibleqa.lm.meter import Meter
+
+    saved = config.compose(reproduce.expand([f"reproduce={folder}"]))
+    lm = endpoints.connect(saved.endpoint, cache=False)
+    program = assertions.enforce(programs.build(saved.program), saved.assertions)
+    programs.load(program, Path(folder) / "program.json").set_lm(lm)
+    examples = [programs.example(item) for item in slices.load(saved.dataset).test]
+    settings = {"lm": lm, "adapter": programs.adapter(saved.adapter)}
+    evaluator = Evaluator(metrics.build(saved.metric), settings, Meter(), workers=1)
+    outcomes = evaluator.evaluate(program, examples[::-1], "optimized", lambda outcome: None)
+    return {outcome.id: outcome.raw if outcome.unreadable else outcome.prediction for outcome in outcomes}
+
+
+def test_the_saved_program_gives_the_same_answers_in_another_process_and_order(
+    project: Project, finished: Finished
+) -> None:
+    said = {p["id"]: p["raw"] if p["unreadable"] else p["prediction"] for p in project.last.of("optimized")}
+    assert len(said) == 8
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        again = pool.submit(answers_again, str(project.root), str(project.last.path)).result(timeout=240)
+
+    assert again == said
