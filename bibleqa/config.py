@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import hydra
@@ -132,9 +133,12 @@ def _unknown_keys(node: Any, expected: type, prefix: str) -> Iterator[str]:
 
 
 def _resolve(config: Config) -> None:
-    """Fill in what depends on the machine, so that the saved config says what really ran."""
+    """Fill in what depends on machine and folder, so that the saved config says what really ran."""
     if config.endpoint.threads is None:
         config.endpoint.threads = _physical_cores() if config.endpoint.kind == "embedded" else 8
+    if isinstance(config.dataset, schema.JsonlConfig):
+        for split in ("train", "val", "test"):
+            setattr(config.dataset, split, str(Path(getattr(config.dataset, split)).absolute()))
 
 
 def _physical_cores() -> int:

@@ -32,7 +32,7 @@ def run(config: Config, path: Path) -> None:
             report.earlier(earlier)
             return
         _dspy_logs_to_file()
-        lm = endpoints.connect(config.endpoint, cache=not config.rerun)
+        lm = endpoints.connect(config.endpoint, again=fingerprint if config.rerun else None)
         program.set_lm(lm)
         metric = metrics.build(config.metric)
         report.plan(config, dataset, path)
@@ -61,6 +61,8 @@ def run(config: Config, path: Path) -> None:
             else:
                 record.optimized = evaluator.evaluate(optimized.program, testset, "optimized", keep)
         record.refuse_errors(record.optimized)
+    if config.rerun:
+        endpoints.forget(config.endpoint, fingerprint)
 
 
 def _dspy_logs_to_file() -> None:

@@ -637,6 +637,20 @@ def test_an_interrupted_run_says_how_to_go_on_and_loses_nothing(project: Project
     assert again.total() == TEST - len(answered) + ALL_AFTER_BASELINE.total()
 
 
+def test_a_rerun_goes_on_where_it_was_interrupted_and_the_next_one_asks_again(project: Project, server: Server) -> None:
+    server.faults = [slow(0.1)]
+    stop_when(project.start(*ONE_BY_ONE, "rerun=true"), lambda: len(server.questions) == 4, signal.SIGINT)
+    answered = len(server.questions)
+
+    again = asked_once_more(server, project, "rerun=true")
+
+    assert again.total() == TEST - answered + ALL_AFTER_BASELINE.total()
+
+    anew = asked_once_more(server, project, "rerun=true")
+
+    assert anew.total() == TEST + ALL_AFTER_BASELINE.total()
+
+
 def test_an_optimizer_that_is_interrupted(project: Project, server: Server) -> None:
     server.faults = [slow(0.1)]
     search = ("optimizer=bootstrap_random_search", "optimizer.num_candidate_programs=1")

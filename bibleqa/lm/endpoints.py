@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import os
+import shutil
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -36,19 +37,21 @@ class Health:
     """Time to the first answer, loading included."""
 
 
-def connect(endpoint: EndpointConfig, *, cache: bool = True) -> dspy.LM:
+def connect(endpoint: EndpointConfig, *, cache: bool = True, again: str | None = None) -> dspy.LM:
     """The language model of an endpoint. Nothing is asked or loaded yet.
 
     Args:
         endpoint: Where it is.
         cache: Whether answers that were once paid for are given again.
+        again: The fingerprint of a run that asks all over again. Its answers are kept apart, so that it can go on
+            where it was interrupted, until `forget`.
 
     Raises:
         EndpointUnusable: There is no address, or the variable of the key is not set.
         BibleQAError: The answers that are kept cannot be read or written.
     """
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # DSPy would download a price list
-    folder = _cache_dir(endpoint)
+    folder = _cache_dir(endpoint, again)
     try:
         dspy.configure_cache(
             disk_cache_dir=str(folder),
@@ -116,14 +119,21 @@ def concurrency(endpoint: EndpointConfig) -> int:
     return 1 if endpoint.kind == "embedded" else endpoint.threads or 1
 
 
-def _cache_dir(endpoint: EndpointConfig) -> Path:
+def forget(endpoint: EndpointConfig, again: str) -> None:
+    """Drop the answers that a run which asked all over again kept apart; it is finished."""
+    dspy.cache.disk_cache.close()
+    shutil.rmtree(_cache_dir(endpoint, again))
+
+
+def _cache_dir(endpoint: EndpointConfig, again: str | None) -> Path:
     """One folder an endpoint: DSPy's cache key has the model and the prompt, but not where they were sent."""
     if endpoint.kind == "embedded":
         # Another build or number of threads may give other answers.
         place = f"llama.cpp {importlib.metadata.version('xllamacpp')} {endpoint.threads}"
     else:
         place = endpoint.base_url or ""
-    return paths.project() / "outputs" / ".cache" / f"{endpoint.kind}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+    name = f"{endpoint.kind}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+    return paths.project() / "outputs" / ".cache" / (f"{name}-again-{again[:12]}" if again else name)
 
 
 def _key(endpoint: EndpointConfig) -> str | None:
