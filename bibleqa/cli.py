@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bibleqa import console
+from bibleqa.data import commands as data
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +28,11 @@ def _dispatch(argv: Sequence[str]) -> int:
     track = commands.add_parser("track", help="record in MLflow a run that its tracker missed")
     track.add_argument("folder", type=Path, help="the run folder")
 
+    data.add_to(commands)
+
     arguments = parser.parse_args(argv)
+    if arguments.command == "data":
+        return data.run(arguments, console.out)
     if arguments.command == "doctor":
         from bibleqa import doctor as checks
 

@@ -5,8 +5,10 @@ import unicodedata
 from functools import lru_cache
 
 _ARTICLES = frozenset({"a", "an", "the"})
-_POSSESSIVE = re.compile(r"['’ʼ]s\b")
-_APOSTROPHE = re.compile(r"['’ʼ]")
+# Typewriter's, typographer's, and those that stand for aleph and ayin in transliterations.
+_APOSTROPHES = "['’‘ʼʻʾʿ‛]"
+_POSSESSIVE = re.compile(rf"{_APOSTROPHES}s\b")
+_APOSTROPHE = re.compile(_APOSTROPHES)
 _STRONGS = re.compile(r"\b([hg])0+(\d+[a-z]?)\b")
 _WORD = re.compile(r"[^\W_]+")
 

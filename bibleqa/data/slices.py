@@ -47,8 +47,7 @@ def load(config: DatasetConfig, corpus: CorpusConfig | None = None) -> Dataset:
     Raises:
         ConfigError: A file is missing or malformed, a split comes out empty, or test questions stand in train.
     """
-    files = _files(config, corpus or CorpusConfig())
-    pools = {split: list(read_items(path)) for split, path in files.items()}
+    pools = {split: list(read_items(path)) for split, path in files(config, corpus or CorpusConfig()).items()}
     _check_names(config, [item for items in pools.values() for item in items])
     pools = {split: _filtered(items, config) for split, items in pools.items()}
     dataset = Dataset(
@@ -63,8 +62,12 @@ def load(config: DatasetConfig, corpus: CorpusConfig | None = None) -> Dataset:
     return dataset
 
 
-def _files(config: DatasetConfig, corpus: CorpusConfig) -> dict[str, Path]:
-    """The JSONL files of a dataset, by split."""
+def files(config: DatasetConfig, corpus: CorpusConfig) -> dict[str, Path]:
+    """The JSONL files of a whole dataset, by split; built first where they are not there yet.
+
+    Raises:
+        ConfigError: A source is missing or malformed.
+    """
     if isinstance(config, JsonlConfig):
         return {split: Path(getattr(config, split)) for split in _SPLITS}
     # Here, since a user's own files need neither the text nor the seconds that its import takes.

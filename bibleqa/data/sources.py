@@ -1,8 +1,10 @@
 """Which sources of the corpus are at hand, and the store that holds them."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -44,11 +46,26 @@ def ensure_store(corpus: CorpusConfig, tell: Callable[[Report], None] = lambda r
     path = store_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
+        corpus = _with_remembered_folders(corpus, path)
         at_hand = list(available(corpus))
         if not store.is_current(path, at_hand):
-            for report in store.build(path, at_hand, corpus.max_rejects):
+            settings = {key: folder for key in _FOLDERS if (folder := getattr(corpus, key))}
+            for report in store.build(path, at_hand, corpus.max_rejects, settings):
                 tell(report)
     return path
+
+
+_FOLDERS = ("sword_path", "stepbible_path")
+
+
+def _with_remembered_folders(corpus: CorpusConfig, path: Path) -> CorpusConfig:
+    """Folders that are not named now are those the store was built from, while they are there.
+
+    Else a command without the folder would build the store without what is in it.
+    """
+    known = {key: getattr(corpus, key) or store.remembered(path, key) for key in _FOLDERS}
+    there: dict[str, Any] = {key: str(Path(f).absolute()) for key, f in known.items() if f and Path(f).is_dir()}
+    return replace(corpus, **there)
 
 
 def available(corpus: CorpusConfig) -> Iterator[Source]:

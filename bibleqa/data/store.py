@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 
 from bibleqa.data.corpora.records import LexiconEntry, ProperName, Reading, Reject, VerseMapping, VerseText, Word
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Goes up when the tables or what the readers give change, so that stores on disk are built again."""
 
 _TABLES = """
 CREATE TABLE source (name TEXT PRIMARY KEY, digest TEXT NOT NULL, rows INTEGER NOT NULL, rejects INTEGER NOT NULL);
+CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE reject (source TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE verse (id INTEGER NOT NULL, translation TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (translation, id));
 CREATE TABLE word (
@@ -98,13 +99,28 @@ def is_current(path: Path, sources: Iterable[Source]) -> bool:
     return version == STORE_VERSION and held == {source.name: source.digest for source in sources}
 
 
-def build(path: Path, sources: Iterable[Source], most_rejects: float) -> Iterator[Report]:
+def remembered(path: Path, key: str) -> str | None:
+    """A setting that the store was built with, or None."""
+    if not path.is_file():
+        return None
+    try:
+        with closing(_open(path)) as connection:
+            row = connection.execute("SELECT value FROM setting WHERE key = ?", (key,)).fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return row and str(row[0])
+
+
+def build(
+    path: Path, sources: Iterable[Source], most_rejects: float, settings: Mapping[str, str] | None = None
+) -> Iterator[Report]:
     """Build the store from all sources, one after the other; it takes the place of the old one at the end.
 
     Args:
         path: Where the store shall be.
         sources: What goes in.
         most_rejects: Share of a file's rows that may be unreadable, 0 to 1.
+        settings: What the next build shall remember.
 
     Raises:
         ConfigError: A source has more; the old store stays as it was.
@@ -117,6 +133,8 @@ def build(path: Path, sources: Iterable[Source], most_rejects: float) -> Iterato
             connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _TABLES)
             for source in sources:
                 yield _fill(connection, source, most_rejects)
+            connection.executemany("INSERT INTO setting VALUES (?, ?)", (settings or {}).items())
+            connection.commit()
             connection.executescript(_INDEXES + f"PRAGMA user_version = {STORE_VERSION};")
             connection.commit()
         draft.replace(path)

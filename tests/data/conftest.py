@@ -5,11 +5,26 @@ from pathlib import Path
 
 import pytest
 
+from bibleqa.data import store
 from bibleqa.data.build import ensure_built
+from bibleqa.data.corpora.debian import fetch_sword
+from bibleqa.data.corpora.sword import cache_folder
+from bibleqa.data.corpus import Corpus
+from bibleqa.data.datasets import RECIPES
 from bibleqa.data.item import Item
 from bibleqa.data.kjv import Bible, kjv
-from bibleqa.data.questions import FAMILIES
 from bibleqa.data.reader import read_items
+from bibleqa.data.sources import available
+from bibleqa.schema import CorpusConfig
+
+_WHOLE = {"built", "dataset", "sword_folder", "sword_store", "corpus", "asked"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What builds the whole dataset or reads a whole corpus first takes more than a few seconds."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _WHOLE & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +49,35 @@ def family(bible: Bible) -> Callable[[str], list[Item]]:
 
     def items(name: str) -> list[Item]:
         if name not in made:
-            made[name] = list(next(f for f in FAMILIES if name == f.TYPE).questions(bible))
+            made[name] = list(next(f for f in RECIPES["kjv"].text if name == f.TYPE).questions(bible))
+        return made[name]
+
+    return items
+
+
+@pytest.fixture(scope="session")
+def sword_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with all that needs no STEPBible; the SWORD modules are fetched where they are not yet."""
+    config = CorpusConfig(sword_path=str(fetch_sword(cache_folder())))
+    path = tmp_path_factory.mktemp("store") / "corpus.sqlite"
+    list(store.build(path, available(config), config.max_rejects))
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(sword_store: Path) -> Corpus:
+    return Corpus(sword_store)
+
+
+@pytest.fixture(scope="session")
+def asked(corpus: Corpus) -> Callable[[str], dict[str, Item]]:
+    """The items of a question family that needs the store, by id."""
+    made: dict[str, dict[str, Item]] = {}
+
+    def items(name: str) -> dict[str, Item]:
+        if name not in made:
+            family = next(f for recipe in RECIPES.values() for f in recipe.corpus if name == f.TYPE)
+            made[name] = {item.id: item for item in family.questions(corpus)}
         return made[name]
 
     return items

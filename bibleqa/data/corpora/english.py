@@ -32,7 +32,8 @@ def verses(translation: str) -> Iterator[VerseText]:
     elsewhere = _ELSEWHERE.get(translation, {})
     for verse_id in sorted(bible.verse_start_indices, key=lambda i: elsewhere.get(i, i)):
         text = bible.scripture_content[bible.verse_start_indices[verse_id] : bible.verse_end_indices[verse_id]]
-        text = " ".join(text.replace("[", "").replace("]", "").split()).replace("( ", "(")
+        # The World English Bible's package has backticks for apostrophes.
+        text = " ".join(text.replace("[", "").replace("]", "").replace("`", "’").split()).replace("( ", "(")
         if text:
             yield VerseText(translation, elsewhere.get(verse_id, verse_id), text)
 

@@ -11,6 +11,8 @@ from bibleqa.text import contains, words
 
 T = TypeVar("T")
 
+_BUCKETS = 24
+
 _WINDOWS = ((0, 0), (0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
 
 
@@ -22,6 +24,15 @@ def digest(key: str) -> str:
 def choose(key: str, options: Sequence[T]) -> T:
     """One of the options, the same for the same key."""
     return options[int(digest(key)[:8], 16) % len(options)]
+
+
+def bucket(number: str) -> str:
+    """One of a few parts of the dictionary, by Strong's number.
+
+    A question about words and no verse goes into a split by its part; and what stands in its context beside the word
+    that is asked about comes from the same part, so that train does not tell what test asks.
+    """
+    return f"part {int(digest(number)[:8], 16) % _BUCKETS}"
 
 
 def window(bible: Bible, verse: Verse, key: str) -> list[Verse]:
