@@ -8,7 +8,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from filelock import FileLock
 
 from bibleqa.data import contexts
 from bibleqa.data.card import CARD, card
+from bibleqa.data.corpora import english
 from bibleqa.data.corpus import Corpus
 from bibleqa.data.datasets import RECIPES, Recipe
 from bibleqa.data.item import Item
-from bibleqa.data.kjv import PACKAGE, Bible, context_of, kjv
+from bibleqa.data.kjv import Bible, context_of, kjv
 from bibleqa.data.questions.craft import bucket
 from bibleqa.data.reader import numbered_items
 from bibleqa.data.splits import Splits, chapter_groups, shingles_of, split_items
@@ -76,7 +76,7 @@ def ensure_built(
     target = folder / (name if context == "verse" else f"{name}-{context}")
     made_from = {
         "build_version": BUILD_VERSION,
-        "kjv": f"{PACKAGE} {version(PACKAGE)}",
+        "kjv": english.digest("KJV"),
         "anchors": _digest(anchors),
         **recipe.digests,
         **_used(corpus, recipe, context),

