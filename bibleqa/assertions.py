@@ -38,7 +38,7 @@ class Grounded:
             known.update(text.words(" ".join(str(value) for value in turn.values())))
         content = [word for word in text.words(answer) if word not in _FUNCTION_WORDS]
         foreign = [word for word in content if word not in known]
-        if len(foreign) > len(content) * (1 - self.min_share):
+        if len(content) - len(foreign) < len(content) * self.min_share - 1e-9:
             return f"Use words of the context only: {', '.join(foreign)} is not in it."
         return None
 
@@ -160,21 +160,24 @@ class _WithFeedback(dspy.Adapter):
         super().__init__()
         self._adapter = adapter
         self._feedback = feedback
+        self._attempt = attempt
         self._extra = {"rollout_id": attempt, "temperature": temperature}
 
     def __call__(self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: Any, inputs: dict[str, Any]) -> Any:
         """Ask, with the feedback as one more input field."""
-        return self._adapter(lm, *self._extended(lm_kwargs, signature), demos, self._inputs(inputs))
+        return self._adapter(lm, *self._extended(lm, lm_kwargs, signature), demos, self._inputs(inputs))
 
     async def acall(
         self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: Any, inputs: dict[str, Any]
     ) -> Any:
         """As `__call__`."""
-        return await self._adapter.acall(lm, *self._extended(lm_kwargs, signature), demos, self._inputs(inputs))
+        return await self._adapter.acall(lm, *self._extended(lm, lm_kwargs, signature), demos, self._inputs(inputs))
 
-    def _extended(self, lm_kwargs: dict[str, Any], signature: Any) -> tuple[dict[str, Any], Any]:
+    def _extended(self, lm: Any, lm_kwargs: dict[str, Any], signature: Any) -> tuple[dict[str, Any], Any]:
         described = dspy.InputField(desc="what was wrong with the answer before")
-        return {**lm_kwargs, **self._extra}, signature.append("feedback", described)
+        return {**lm_kwargs, **self._extra, "seed": (lm.kwargs.get("seed") or 0) + self._attempt}, signature.append(
+            "feedback", described
+        )
 
     def _inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {**inputs, "feedback": self._feedback}

@@ -37,7 +37,8 @@ def _dispatch(argv: Sequence[str]) -> int:
         from bibleqa import doctor as checks
 
         return checks.main(arguments.overrides)
-    from bibleqa import tracking
+    from bibleqa import config, tracking
 
+    config.prepare()  # a tracking server's credentials may be in .env
     console.out.print(f"recorded as MLflow run {tracking.track(arguments.folder)['run_id']}")
     return 0

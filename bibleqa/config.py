@@ -26,14 +26,25 @@ _NOT_AN_OPTION = re.compile(
 _SECRET = re.compile(r"^[-+~]*(?P<key>[\w.@/-]*(?:key|token|secret|password))=", re.IGNORECASE)
 
 
+_VARIABLE = re.compile(r"null|\$\{.*\}|[A-Za-z_]\w*")
+_PASSWORD = re.compile(r"://[^/\s]*@")
+_NO_PASSWORDS = "an address with a name or password in it would stand in every file of the run; leave them out"
+
+
 def prepare(argv: Sequence[str] = ()) -> None:
     """Ready the process for composing: environment files, schemas, resolvers; refuse secrets in overrides.
 
     Raises:
         ConfigError: An override looks like a secret.
     """
-    for name in (".env", ".env.dspy"):  # the second is what users of the predecessor have
-        load_dotenv(paths.project() / name)
+    for folder in dict.fromkeys((paths.project(), paths.conf().parent)):
+        for name in (".env", ".env.dspy"):  # the second is what users of the predecessor have
+            try:
+                load_dotenv(folder / name)
+            except UnicodeDecodeError:
+                raise ConfigError(
+                    f"{folder / name}: not UTF-8; save it as UTF-8 (PowerShell: Out-File -Encoding utf8)"
+                ) from None
     schema.register()
     OmegaConf.register_new_resolver("project", lambda: str(paths.project()), replace=True)
     for argument in argv:
@@ -42,6 +53,11 @@ def prepare(argv: Sequence[str] = ()) -> None:
                 f"{match['key']}: secrets are never given on the command line, where logs and histories keep them. "
                 "Put the key into .env and name its variable: endpoint.api_key_env=MY_KEY"
             )
+        key, _, value = argument.partition("=")
+        if key.endswith("api_key_env") and not _VARIABLE.fullmatch(value.strip("'\"")):
+            raise ConfigError(f"{key}: the name of an environment variable is wanted, never the key itself")
+        if _PASSWORD.search(value):
+            raise ConfigError(f"{key}: {_NO_PASSWORDS}")
         if match := _NOT_AN_OPTION.match(argument):
             raise ConfigError(
                 f"{argument}: {match['group']} takes the name of one option (several runs: -m and no brackets)"
@@ -79,8 +95,18 @@ def checked(composed: DictConfig) -> Config:
         raise ConfigError(explain(error)) from None
     for problem in schema.check_range(config):
         raise ConfigError(problem)
+    _refuse_secrets(config)
     _resolve(config)
     return config
+
+
+def _refuse_secrets(config: Config) -> None:
+    """Refuse what came in by another way than the command line: an environment variable, a YAML."""
+    if config.endpoint.api_key_env is not None and not _VARIABLE.fullmatch(config.endpoint.api_key_env):
+        raise ConfigError("endpoint.api_key_env: the name of an environment variable is wanted, never the key itself")
+    for key, address in (("endpoint.base_url", config.endpoint.base_url), ("tracking.uri", config.tracking.uri)):
+        if address and _PASSWORD.search(address):
+            raise ConfigError(f"{key}: {_NO_PASSWORDS}")
 
 
 def to_yaml(config: Config) -> str:
@@ -123,6 +149,9 @@ def _unknown_keys(node: Any, expected: type, prefix: str) -> Iterator[str]:
     """Complaints of keys that `+key=value` put where no schema has them: `to_object` drops them silently."""
     expected = OmegaConf.get_type(node) or expected
     if not dataclasses.is_dataclass(expected):
+        for key in node:  # a table; what is in it may have a schema
+            if OmegaConf.is_dict(child := node._get_node(key)):
+                yield from _unknown_keys(child, dict, f"{prefix}{key}.")
         return
     known = {field.name for field in dataclasses.fields(expected)}
     for key in node:
@@ -136,9 +165,14 @@ def _resolve(config: Config) -> None:
     """Fill in what depends on machine and folder, so that the saved config says what really ran."""
     if config.endpoint.threads is None:
         config.endpoint.threads = _physical_cores() if config.endpoint.kind == "embedded" else 8
-    if isinstance(config.dataset, schema.JsonlConfig):
-        for split in ("train", "val", "test"):
-            setattr(config.dataset, split, str(Path(getattr(config.dataset, split)).absolute()))
+    # A saved config says the same from everywhere.
+    for node, names in (
+        (config.dataset, ("train", "val", "test", "folder")),
+        (config.corpus, ("sword_path", "stepbible_path")),
+    ):
+        for name in names:
+            if path := getattr(node, name, None):
+                setattr(node, name, str(Path(path).absolute()))
 
 
 def _physical_cores() -> int:

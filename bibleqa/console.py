@@ -1,5 +1,6 @@
 """What the person at the terminal sees: the one console, and errors as one line with an exit code."""
 
+import io
 import logging
 import sys
 from collections.abc import Callable
@@ -17,6 +18,9 @@ out = Console(soft_wrap=True, highlight=False)
 
 def guarded(main: Callable[[], int | None]) -> int:
     """Run a command; return its exit code, with what went wrong said in one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that knows no Hebrew shows the rest
     try:
         return main() or 0
     except KeyboardInterrupt:

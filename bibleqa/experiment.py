@@ -61,8 +61,8 @@ def run(config: Config, path: Path) -> None:
             else:
                 record.optimized = evaluator.evaluate(optimized.program, testset, "optimized", keep)
         record.refuse_errors(record.optimized)
-    if config.rerun:
-        endpoints.forget(config.endpoint, fingerprint)
+        if config.rerun:
+            endpoints.forget(config.endpoint, fingerprint)
 
 
 def _dspy_logs_to_file() -> None:

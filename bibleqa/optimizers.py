@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 import dspy
 from dspy.teleprompt import BootstrapFewShot, BootstrapFewShotWithRandomSearch, LabeledFewShot
@@ -112,24 +113,24 @@ def _compile(
                 num_candidate_programs=config.num_candidate_programs,
                 num_threads=workers,
                 stop_at_score=None if config.stop_at_score is None else 100 * config.stop_at_score,
-                **_bootstrap_arguments(config, trainset),
+                **_bootstrap_arguments(config, len(trainset), len(valset)),
             ).compile(student, trainset=trainset, valset=valset)
         case BootstrapConfig():
-            optimizer = BootstrapFewShot(metric=metric, **_bootstrap_arguments(config, trainset))
+            optimizer = BootstrapFewShot(metric=metric, **_bootstrap_arguments(config, len(trainset), len(valset)))
             return optimizer.compile(student, trainset=trainset)
         case LabeledConfig():
             return LabeledFewShot(k=config.k).compile(student, trainset=trainset)
     raise AssertionError(f"no optimizer is built for {config.name}")
 
 
-def _bootstrap_arguments(config: BootstrapConfig, trainset: list[dspy.Example]) -> dict[str, Any]:
+def _bootstrap_arguments(config: BootstrapConfig, train: int, val: int) -> dict[str, Any]:
     return {
         "max_bootstrapped_demos": config.max_bootstrapped_demos,
         "max_labeled_demos": config.max_labeled_demos,
         "max_rounds": config.max_rounds,
         "metric_threshold": config.metric_threshold,
         # An answer that cannot be read is an error to DSPy, and ten of them would end the optimizer.
-        "max_errors": len(trainset) * config.max_rounds + 1,
+        "max_errors": max(train * config.max_rounds, val) + 1,
     }
 
 
@@ -155,12 +156,15 @@ def _bootstrapped(candidates: list[Candidate]) -> bool:
 
 @contextlib.contextmanager
 def _printing_to_log() -> Iterator[None]:
-    with contextlib.redirect_stdout(_ToLog()), contextlib.redirect_stderr(_ToLog()):
+    with contextlib.redirect_stdout(_ToLog(sys.stdout)), contextlib.redirect_stderr(_ToLog(sys.stderr)):
         yield
 
 
 class _ToLog:
     """A text stream whose lines become log entries."""
+
+    def __init__(self, replaced: TextIO):
+        self.rich_proxied_file = replaced  # where rich's progress bar still draws
 
     def write(self, text: str) -> int:
         for line in text.replace("\r", "\n").splitlines():

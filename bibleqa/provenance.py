@@ -1,12 +1,13 @@
 """What makes two runs the same run, and what a run was made with."""
 
-import ast
 import dataclasses
 import hashlib
 import importlib.metadata
+import io
 import json
 import platform
 import subprocess
+import tokenize
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bibleqa.schema import Config
 FINGERPRINT_VERSION = 1
 """Goes up when the rule of `fingerprint` changes."""
 
-_RESULT_CODE = ("text", "program", "assertions", "metrics", "optimizers", "evaluation", "lm/embedded")
+_RESULT_CODE = ("text", "program", "assertions", "metrics", "optimizers", "evaluation", "lm/embedded", "lm/endpoints")
 _RESULT_PACKAGES = ("dspy", "xllamacpp")
 _PACKAGES = ("bibleqa", "dspy", "hydra-core", "mlflow", "omegaconf", "xllamacpp", "numpy", "transformers", "torch")
 
@@ -58,12 +59,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def code_digest() -> str:
-    """sha256 of the code that answers and scores, comments and layout aside."""
+def code_digest(modules: Iterable[str] = _RESULT_CODE) -> str:
+    """sha256 of the code that answers and scores, comments and white space aside; the same on every Python."""
     package = Path(__file__).parent
-    files = [package / f"{name}.py" for name in _RESULT_CODE]
-    trees = [ast.dump(ast.parse(path.read_text(encoding="utf-8"))) for path in files]
-    return hashlib.sha256("\n".join(trees).encode()).hexdigest()
+    bare = [_without_comments((package / f"{name}.py").read_text(encoding="utf-8")) for name in modules]
+    return hashlib.sha256("\n".join(bare).encode()).hexdigest()
+
+
+def _without_comments(source: str) -> str:
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    return " ".join(" ".join(lines).split())
 
 
 def digest_lines(lines: Iterable[str]) -> str:

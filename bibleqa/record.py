@@ -13,7 +13,7 @@ from bibleqa import config as configs
 from bibleqa import evaluation, provenance, report, runs, tracking
 from bibleqa import program as programs
 from bibleqa.data.slices import Dataset
-from bibleqa.errors import BibleQAError, EndpointUnusable, RunFailed
+from bibleqa.errors import BibleQAError, ConfigError, EndpointUnusable, RunFailed
 from bibleqa.evaluation import Outcome
 from bibleqa.lm.meter import Meter
 from bibleqa.optimizers import Optimized
@@ -67,6 +67,10 @@ class Record:
         self._fingerprint = fingerprint
         self._folder = folder
         self._clock = clock
+        if (folder.path / "predictions.jsonl").exists() or (folder.path / "summary.json").exists():
+            raise ConfigError(
+                f"{folder.path}: another run is in this folder; leave hydra.run.dir out, or name a new one"
+            )
         folder.write("config.yaml", configs.to_yaml(config))
 
     @contextmanager

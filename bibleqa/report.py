@@ -44,29 +44,18 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
 @contextmanager
 def progress(phase: str, questions: int, meter: Meter) -> Iterator[Callable[[Outcome], None]]:
     """Show how a phase goes; gives what to call with each outcome."""
-    columns = [
-        SpinnerColumn(),
-        TextColumn("{task.description:<10}"),
-        BarColumn(),
-        *([MofNCompleteColumn()] if questions else []),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-    ]
     tally = _Tally()
     begun = meter.usage.calls
-    with Progress(*columns, console=out, transient=False) as bar:
+    count = [MofNCompleteColumn()] if questions else [_Live(lambda: f"{meter.usage.calls - begun} LM calls")]
+    note = TextColumn("{task.fields[note]}")
+    columns = (SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(), *count, note, TimeElapsedColumn())
+    with Progress(*columns, console=out) as bar:
         task = bar.add_task(phase, total=questions or None, note="")
 
         def show(outcome: Outcome) -> None:
             tally.add(outcome)
             bar.update(task, advance=1, note=str(tally))
 
-        def tick() -> str:
-            return f"{meter.usage.calls - begun} LM calls"
-
-        if not questions:
-            columns[3] = _Live(tick)
-            bar.columns = tuple(columns)
         yield show
         if not questions:
             bar.update(task, total=1, completed=1)
@@ -122,6 +111,8 @@ def earlier(folder: RunFolder) -> None:
     summary = folder.read_json("summary.json")
     _show(folder, summary)
     _look_closer(folder, summary)
+    if not summary["run_id"]:
+        out.print(f"{'not in MLflow':<13} bibleqa track {_short(folder.path)}", markup=False)
 
 
 def failed(folder: RunFolder, summary: Mapping[str, Any], dataset: Dataset) -> None:

@@ -35,7 +35,12 @@ def expand(argv: Sequence[str]) -> list[str]:
     further = [argument for argument in argv if not argument.startswith(_PREFIX)]
     chosen = {argument.partition("=")[0] for argument in further}
     saved = _saved(Path(references[0]))
-    return [*_overrides(saved, chosen), "rerun=true", f"reproduced_from={_quoted(references[0])}", *further]
+    return [
+        *_overrides(saved, chosen),
+        "rerun=true",
+        f"reproduced_from={_quoted(str(Path(references[0]).absolute()))}",
+        *further,
+    ]
 
 
 def _saved(folder: Path) -> dict[str, Any]:

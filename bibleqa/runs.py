@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import threading
 from pathlib import Path
@@ -76,22 +77,26 @@ def find_finished(fingerprint: str) -> RunFolder | None:
     try:
         folder = RunFolder(paths.project() / _pointer(fingerprint).read_text(encoding="utf-8"))
         summary = folder.read_json("summary.json")
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # never run, or the user has removed it
-    return folder if summary["status"] == "finished" and summary["fingerprint"] == fingerprint else None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None  # never run, or the user has removed or damaged it
+    known = summary.get("schema") == SCHEMA and summary.get("fingerprint") == fingerprint
+    return folder if known and summary["status"] == "finished" else None
 
 
 def discard_unused(path: Path) -> None:
     """Remove the folder that Hydra made for a run that never began, and the day's if nothing else is in it."""
     if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= _HYDRAS_OWN:
         return
-    for file in [*path.glob(".hydra/*.yaml"), path / "run.log"]:
-        file.unlink(missing_ok=True)
-    for folder in (path / ".hydra", path):
-        if folder.is_dir():
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == path:
+            root.removeHandler(handler)
+            handler.close()  # Windows removes no file that is open
+    with contextlib.suppress(OSError):  # a folder too many is no reason to hide what went wrong
+        for file in [*path.glob(".hydra/*.yaml"), path / "run.log"]:
+            file.unlink(missing_ok=True)
+        for folder in (path / ".hydra", path, path.parent):
             folder.rmdir()
-    with contextlib.suppress(OSError):
-        path.parent.rmdir()
 
 
 def _pointer(fingerprint: str) -> Path:

@@ -6,8 +6,9 @@ and `bibleqa track <folder>` makes that up later.
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ Summarise = Callable[[str | None], dict[str, Any]]
 
 
 def record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig) -> dict[str, Any]:
-    """Record a run in MLflow, and end it with its summary, which is written last and returned.
+    """End a run with its summary, and record it in MLflow; returns the summary, with the MLflow run's id.
 
     Args:
         folder: The run's folder, complete but for summary.json.
@@ -60,24 +61,36 @@ def record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig) ->
     Raises:
         TrackerDown: MLflow did not take it. The folder is complete all the same; its summary has no `run_id`.
     """
+    # On disk before MLflow is asked: whatever happens there, the run has its summary.
+    summary = folder.finish(summarise(None))
     if (address := uri(tracking)) is None:
-        return folder.finish(summarise(None))
+        return summary
     try:
         return _record(folder, summarise, tracking, address)
     except _down() as error:
         log.exception("MLflow at %s", address)
-        folder.finish(summarise(None))
         raise _not_reached(address, error) from error
 
 
 def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, address: str) -> dict[str, Any]:
     client, experiment = _open(tracking, address)
-    from mlflow.entities import Metric, Param, RunTag
-    from mlflow.utils.time import get_current_time_millis
-
     config = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
     name = " ".join(config[group]["name"] for group in ("endpoint", "program", "optimizer"))
     run_id: str = client.create_run(experiment, run_name=name).info.run_id
+    try:
+        return _fill(client, run_id, folder, summarise, config)
+    except BaseException:
+        with suppress(*_down()):
+            client.delete_run(run_id)  # half a record would look like a run
+        raise
+
+
+def _fill(
+    client: Any, run_id: str, folder: RunFolder, summarise: Summarise, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.utils.time import get_current_time_millis
+
     draft = summarise(run_id)
     client.log_batch(
         run_id,
@@ -158,7 +171,7 @@ def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, (Mapping, list)):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            yield re.sub(r"[^\w\-. :/]", "_", f"{prefix}{key}"), value  # what MLflow allows in a name
 
 
 def count_runs(tracking: TrackingConfig) -> int | None:

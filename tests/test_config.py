@@ -15,7 +15,7 @@ from project import HOME, Project, end
 from bibleqa import assertions, config, metrics, paths, schema
 from bibleqa import program as programs
 from bibleqa.errors import ConfigError
-from bibleqa.schema import GROUPS, Config
+from bibleqa.schema import GROUPS, Config, TranslationQuestionsConfig
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -112,8 +112,32 @@ WRONG = {
     "secret": ([f"endpoint.api_key={SECRET}"], ["endpoint.api_key", ".env", "api_key_env"]),
     "secret with a plus": ([f"+openai.token={SECRET}"], ["openai.token", ".env"]),
     "secret in capitals": ([f"OPENAI_API_KEY={SECRET}"], ["OPENAI_API_KEY", ".env"]),
+    "a key for its variable": ([f"endpoint.api_key_env={SECRET}"], ["endpoint.api_key_env", "name of an environment"]),
+    "a password in an address": ([f"endpoint.base_url=http://me:{SECRET}@host/v1"], ["endpoint.base_url", "password"]),
+    "a password for the tracker": ([f"tracking.uri=http://me:{SECRET}@host"], ["tracking.uri", "password"]),
+    "unknown key put into a table": (["+metric.terms.elohim.form=[x]"], ["metric.terms.elohim.form", "unknown key"]),
     "secret as an option": ([f"--client_secret={SECRET}"], ["client_secret", ".env"]),
 }
+
+
+def test_a_password_that_the_environment_brings_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LM_STUDIO_API_URL", f"http://me:{SECRET}@host/v1")
+    with pytest.raises(ConfigError, match=r"endpoint\.base_url: an address") as caught:
+        config.compose(["endpoint=lm_studio"])
+    assert SECRET not in str(caught.value)
+
+
+def test_an_environment_file_in_another_encoding_is_named(project: Path) -> None:
+    (project / ".env").write_text("A_KEY=1", encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"\.env: not UTF-8"):
+        config.compose()
+
+
+def test_a_saved_config_has_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    composed = config.compose(["dataset=translation_questions", "dataset.folder=tq", "corpus.sword_path=sword"])
+    assert isinstance(composed.dataset, TranslationQuestionsConfig)
+    assert (composed.dataset.folder, composed.corpus.sword_path) == (str(tmp_path / "tq"), str(tmp_path / "sword"))
 
 
 @pytest.mark.parametrize(("overrides", "named"), WRONG.values(), ids=WRONG)

@@ -651,6 +651,28 @@ def test_a_rerun_goes_on_where_it_was_interrupted_and_the_next_one_asks_again(pr
     assert anew.total() == TEST + ALL_AFTER_BASELINE.total()
 
 
+def test_a_folder_with_a_run_in_it_takes_no_other(project: Project, server: Server) -> None:
+    place = f"hydra.run.dir={project.root / 'outputs' / 'here'}"
+    assert project.run(place, "optimizer=none").code == 0
+    asked = len(server.questions)
+
+    refused = project.run(place, "optimizer=none", "dataset.seed=1", "dataset.max_test=3")
+
+    assert refused.code == 2
+    assert "another run is in this folder" in refused.complaint
+    assert len(server.questions) == asked
+
+
+def test_a_question_type_that_is_no_name_for_a_metric_is_recorded_all_the_same(project: Project) -> None:
+    rows = [{**row("test", n), "metadata": {"type": "who? where!"}} for n in range(4)]
+    project.write("test", rows)
+
+    finished = project.run("optimizer=none", "tracking=local")
+
+    assert finished.code == 0, finished.err
+    assert project.last.summary["run_id"]
+
+
 def test_an_optimizer_that_is_interrupted(project: Project, server: Server) -> None:
     server.faults = [slow(0.1)]
     search = ("optimizer=bootstrap_random_search", "optimizer.num_candidate_programs=1")

@@ -8,6 +8,7 @@ import dspy
 import pytest
 from dspy.utils.exceptions import LMServerError
 from dummies import chat, example, model, son
+from rich.console import Console
 
 from bibleqa import assertions, optimizers
 from bibleqa import program as programs
@@ -225,3 +226,18 @@ def test_what_dspy_prints_stays_off_the_screen(capfd: pytest.CaptureFixture[str]
         Setting(right).optimize(BOOTSTRAP)
     assert capfd.readouterr() == ("", "")
     assert "Bootstrapped 2 full traces" in caplog.text
+
+
+def test_the_progress_bar_draws_on_while_dspy_prints_to_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with optimizers._printing_to_log():
+        print("from DSPy")
+        Console().print("from the bar")
+    assert capsys.readouterr().out == "from the bar\n"
+
+
+def test_answers_that_cannot_be_read_do_not_end_a_search() -> None:
+    search = BootstrapRandomSearchConfig("bootstrap_random_search", num_candidate_programs=0)
+
+    found = Setting(lambda asked: "no format at all").optimize(search, TRAIN[:2])
+
+    assert [candidate.score for candidate in found.candidates] == [0.0] * 3

@@ -64,8 +64,8 @@ strings = st.text(st.sampled_from("ab 1.\\'\"${}[](),:=#~+-@/א\u05b0"), max_siz
 @example(["\\\\${x}", "${", "$${x}}", "'${a}\\'", "a,b", "~", "+a=b", "choice(a,b)"])
 def test_any_text_comes_back(texts: list[str]) -> None:
     composed = config.compose()
-    composed.endpoint.model, composed.endpoint.base_url, composed.endpoint.api_key_env = texts[:3]
-    composed.dataset.types = texts[3:6]
+    composed.endpoint.model, composed.tracking.experiment = texts[:2]
+    composed.dataset.types = texts[2:6]
     composed.metric.terms = {"new": TermConfig(texts[6], [texts[7], texts[0]])}  # type: ignore[attr-defined]
     assert comparable(again(saved(config.to_yaml(composed)))) == composed
 

@@ -10,7 +10,7 @@ import pytest
 
 from bibleqa.runs import RunFolder, discard_unused, find_finished, write_atomically
 
-DONE = {"status": "finished", "fingerprint": "f1"}
+DONE = {"schema": 1, "status": "finished", "fingerprint": "f1"}
 
 
 def folder(project: Path, name: str = "a") -> RunFolder:

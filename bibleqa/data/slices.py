@@ -78,8 +78,11 @@ def files(config: DatasetConfig, corpus: CorpusConfig) -> dict[str, Path]:
         folder = build.ensure_translation_questions(processed, Path(config.folder))
         return {split: folder / f"{split}.jsonl" for split in _SPLITS}
     assert isinstance(config, BuiltConfig)
+    names = sorted(set(config.builds))
+    if not names:
+        raise ConfigError("dataset.builds=[]: at least one built dataset is needed, for instance [kjv]")
     folder = build.ensure_built(
-        processed, "+".join(config.builds), config.context, store=build.store_for(config.builds, config.context, corpus)
+        processed, "+".join(names), config.context, store=build.store_for(names, config.context, corpus)
     )
     return {split: folder / f"{split}.jsonl" for split in (*_SPLITS, "anchors")}
 
@@ -102,6 +105,7 @@ def _filtered(items: Iterable[Item], config: DatasetConfig) -> list[Item]:
 def _check_names(config: DatasetConfig, items: list[Item]) -> None:
     for key, wanted, known in (
         ("types", config.types, {item.type for item in items}),
+        ("weights", list(getattr(config, "weights", {})), {item.type for item in items}),
         ("books", config.books, {book_of(item.reference) for item in items}),
     ):
         if unknown := [name for name in wanted if name not in known]:
@@ -133,7 +137,8 @@ def _with_anchors(generated: list[Item], anchors: list[Item], config: DatasetCon
             *(_take(generated, None, config) if share < 1 else []),
         ]
     hand_written = _take(anchors, round(share * config.max_test), config)
-    return [*hand_written, *_take(generated, config.max_test - len(hand_written), config)]
+    rest = config.max_test - len(hand_written) if share < 1 else 0
+    return [*hand_written, *_take(generated, rest, config)]
 
 
 def _check_apart(dataset: Dataset) -> None:

@@ -6,6 +6,7 @@ temperature 0 depends on nothing but its prompt. Computed in other pieces, the s
 numbers, and every now and then another word.
 """
 
+import importlib.metadata
 import os
 import threading
 from dataclasses import dataclass
@@ -39,6 +40,21 @@ def digest(endpoint: EndpointConfig) -> str | None:
     if endpoint.model not in MODELS:
         raise ConfigError(f"endpoint.model={endpoint.model}: no such embedded model; there are {', '.join(MODELS)}")
     return MODELS[endpoint.model].sha256
+
+
+def version() -> str:
+    """Which llama.cpp it is.
+
+    Raises:
+        EndpointUnusable: It is not installed.
+    """
+    try:
+        return f"xllamacpp {importlib.metadata.version('xllamacpp')}"
+    except importlib.metadata.PackageNotFoundError:
+        raise EndpointUnusable(
+            'the embedded models need xllamacpp: pip install -c constraints.txt -e ".[embedded]"; '
+            "or choose another endpoint, for instance endpoint=lm_studio"
+        ) from None
 
 
 CONTEXT_TOKENS = 4096
@@ -76,6 +92,7 @@ class EmbeddedEngine:
         """
         self.threads = threads
         self._adapters = adapters or {}
+        self._weights: dict[str, Weights] = {}
         self._lock = threading.RLock()
         self._loaded: tuple[Weights, _Slot] | None = None
 
@@ -97,11 +114,14 @@ class EmbeddedEngine:
         Raises:
             EndpointUnusable: There is no model or adapter of that name, or its file cannot be had.
         """
+        if name in self._weights:
+            return self._weights[name]
         base, adapter = self._adapters.get(name, (name, None))
         if base not in MODELS:
             known = ", ".join([*MODELS, *self._adapters])
             raise EndpointUnusable(f"endpoint.model={name}: no embedded model of that name; there are {known}")
-        return Weights(artifacts.fetch(MODELS[base]), adapter)
+        self._weights[name] = Weights(artifacts.fetch(MODELS[base]), adapter)
+        return self._weights[name]
 
     def load(self, name: str) -> None:
         """Have the model in memory, in place of the one that was there."""
@@ -156,6 +176,7 @@ class _Slot:
         # spinning makes generation several times slower, and not spinning at all costs a fifth on an idle one.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+        version()
         import xllamacpp
 
         params = xllamacpp.CommonParams()
@@ -170,7 +191,10 @@ class _Slot:
         params.cache_ram_mib = 0  # no second cache that would decide by itself what to compute anew
         if weights.adapter:
             params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(weights.adapter), 1.0)]
-        self._server = xllamacpp.Server(params)
+        try:
+            self._server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise EndpointUnusable(f"llama.cpp cannot load {weights.model}: {error}") from error
         self._computed: list[Message] = []
 
     def answer(self, messages: list[Message], sampling: dict[str, Any]) -> dict[str, Any]:

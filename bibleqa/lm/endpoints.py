@@ -1,21 +1,23 @@
 """From an endpoint's config to a DSPy language model that is known to answer."""
 
 import hashlib
-import importlib.metadata
 import os
 import shutil
 import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dspy
 import httpx
 from dspy import lm15
 from dspy.utils.exceptions import LMAuthError, LMError
+from filelock import FileLock, Timeout
 
-from bibleqa import paths
+from bibleqa import paths, provenance
 from bibleqa.errors import BibleQAError, EndpointUnusable
+from bibleqa.lm import embedded
 from bibleqa.lm.embedded import EmbeddedEngine
 from bibleqa.schema import EndpointConfig
 
@@ -25,6 +27,11 @@ _START = {
     "vllm": "start it with `vllm serve <model>`",
     "openai": "start the server, or correct endpoint.base_url",
 }
+
+
+_DONE = "done"
+_held: dict[Path, FileLock] = {}
+"""The folders of runs that this process makes again."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True, again: str | None =
     """
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # DSPy would download a price list
     folder = _cache_dir(endpoint, again)
+    if again:
+        _hold(folder)
     try:
         dspy.configure_cache(
             disk_cache_dir=str(folder),
@@ -68,7 +77,7 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True, again: str | None =
     }
     if endpoint.kind == "embedded":
         assert endpoint.threads is not None
-        return dspy.LM(f"embedded/{endpoint.model}", engine=EmbeddedEngine(endpoint.threads), num_retries=0, **sampling)
+        return _LM(f"embedded/{endpoint.model}", engine=EmbeddedEngine(endpoint.threads), num_retries=0, **sampling)
     if not endpoint.base_url:
         raise EndpointUnusable("endpoint.base_url: an address is needed, for instance http://127.0.0.1:1234/v1")
     provider = f"bibleqa-{endpoint.kind}"
@@ -81,7 +90,7 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True, again: str | None =
         supports=lm15.ModelSupport(response_schema=endpoint.response_schema),
         replace=True,
     )
-    return dspy.LM(
+    return _LM(
         f"{provider}/{endpoint.model}",
         engine="lm15",  # else what lm15 cannot send falls to LiteLLM without a word
         api_base=endpoint.base_url,
@@ -90,6 +99,16 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True, again: str | None =
         num_retries=endpoint.retries,
         **sampling,
     )
+
+
+class _LM(dspy.LM):
+    """An LM whose rollouts differ also where the endpoint takes a seed."""
+
+    def copy(self, **kwargs: Any) -> dspy.LM:
+        """As DSPy's; another rollout gets another seed, else the same request would come back the same."""
+        if kwargs.get("rollout_id") is not None:
+            kwargs.setdefault("seed", (self.kwargs.get("seed") or 0) + kwargs["rollout_id"])
+        return super().copy(**kwargs)
 
 
 def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
@@ -120,16 +139,32 @@ def concurrency(endpoint: EndpointConfig) -> int:
 
 
 def forget(endpoint: EndpointConfig, again: str) -> None:
-    """Drop the answers that a run which asked all over again kept apart; it is finished."""
+    """Drop the answers that a run which asked all over again kept apart: it has all it wanted."""
+    folder = _cache_dir(endpoint, again)
+    (folder / _DONE).touch()
     dspy.cache.disk_cache.close()
-    shutil.rmtree(_cache_dir(endpoint, again))
+    shutil.rmtree(folder, ignore_errors=True)  # what is still open stays on Windows, until the next one comes
+    _held.pop(folder).release()
+
+
+def _hold(folder: Path) -> None:
+    """Take the folder of a run that asks all over again, without what an earlier one has left when it was done."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BibleQAError("another process is making this very run again; wait for it") from None
+    _held[folder] = lock
+    if (folder / _DONE).exists():
+        shutil.rmtree(folder)
 
 
 def _cache_dir(endpoint: EndpointConfig, again: str | None) -> Path:
     """One folder an endpoint: DSPy's cache key has the model and the prompt, but not where they were sent."""
     if endpoint.kind == "embedded":
-        # Another build or number of threads may give other answers.
-        place = f"llama.cpp {importlib.metadata.version('xllamacpp')} {endpoint.threads}"
+        # Another build, another way of calling it or another number of threads may give other answers.
+        place = f"{embedded.version()} {provenance.code_digest(['lm/embedded'])} {endpoint.threads}"
     else:
         place = endpoint.base_url or ""
     name = f"{endpoint.kind}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"

@@ -108,6 +108,15 @@ class TestSlice:
         dataset = kjv(max_test=60, anchor_share=0.5)
         assert (dataset.anchors, len(dataset.test)) == (20, 60)
 
+    def test_the_hand_written_alone_stay_alone(self) -> None:
+        assert len(kjv(anchor_share=1.0, max_test=50).test) == 20
+
+    def test_builds_that_are_none_and_weights_of_no_family_are_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"dataset\.builds=\[\]"):
+            kjv(builds=[])
+        with pytest.raises(ConfigError, match=r"dataset\.weights=kinshp.*kinship"):
+            kjv(weights={"kinshp": 2.0})
+
     def test_hand_written_questions_are_for_the_test_alone(self) -> None:
         everything = kjv(max_train=None, max_val=None, max_test=None)
         assert not [item for item in [*everything.train, *everything.val] if item.id.startswith("anchor:")]

@@ -1,5 +1,6 @@
 """Language models over real HTTP, from a scripted server."""
 
+import importlib.metadata
 import json
 import socket
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from fake_openai import CHAT, MODEL, MODELS, Server, hang, html, reset, status
 
 from bibleqa import metrics
 from bibleqa import program as programs
-from bibleqa.errors import EndpointUnusable
+from bibleqa.errors import BibleQAError, EndpointUnusable
 from bibleqa.evaluation import Evaluator
 from bibleqa.lm import endpoints
 from bibleqa.lm.meter import Meter
@@ -48,6 +49,38 @@ def at(server: Server | str, **keys: Any) -> EndpointConfig:
     address = server if isinstance(server, str) else server.base_url
     given = {"name": "openai", "model": MODEL, "threads": 4, "timeout": 10.0, "retries": 0, "base_url": address}
     return EndpointConfig(**{**given, **keys})
+
+
+def test_another_rollout_is_another_request(server: Server) -> None:
+    lm = endpoints.connect(at(server, seed=7), cache=False)
+
+    for rollout in (1, 2):
+        ask(lm.copy(rollout_id=rollout, temperature=1.0))
+
+    assert [request.body["seed"] for request in server.chats] == [8, 9]
+
+
+def test_a_missing_llama_cpp_is_an_endpoint_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    with pytest.raises(EndpointUnusable, match=r"xllamacpp: pip install"):
+        endpoints.connect(EndpointConfig(name="embedded", kind="embedded", model="x", threads=1))
+
+
+def test_answers_of_a_run_made_again_are_kept_until_it_has_all(server: Server) -> None:
+    for _ in range(2):
+        ask(endpoints.connect(at(server), again="f1"))
+        endpoints._held.popitem()[1].release()  # the process ended
+    assert len(server.chats) == 1
+
+    endpoints.connect(at(server), again="f1")
+    with pytest.raises(BibleQAError, match="another process"):
+        endpoints.connect(at(server), again="f1")
+    endpoints.forget(at(server), "f1")
+    ask(endpoints.connect(at(server), again="f1"))
+    assert len(server.chats) == 2
 
 
 def ask(lm: dspy.LM, text: str = "Hello?") -> str:

@@ -11,7 +11,7 @@ from bibleqa.text import contains, words
 
 T = TypeVar("T")
 
-_BUCKETS = 24
+_BUCKETS = 12
 
 _WINDOWS = ((0, 0), (0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
 
