@@ -29,7 +29,7 @@ from bibleqa.schema import CorpusConfig
 from bibleqa.text import contains
 
 ANCHORS = Path(__file__).resolve().parents[2] / "data" / "anchors" / "anchors.jsonl"
-BUILD_VERSION = 3
+BUILD_VERSION = 4
 """Goes up with every change that changes what is built, so that datasets on disk are built again."""
 
 MISSING = {
@@ -194,7 +194,7 @@ def _build(
     items = [contexts.widen(item, context, bible, corpus) for item in _generated(recipe, bible, corpus)]
     verses = {item.id: _verses_of(item, bible) for item in items}
     groups = chapter_groups({c: [v.text for v in vs] for c, vs in bible.chapters.items()})
-    tested = {verse.id for anchor in hand_written for verse in bible.passage(anchor.reference)}
+    tested = {verse.chapter_id for anchor in hand_written for verse in bible.passage(anchor.reference)}
     told = {shingle for anchor in hand_written for shingle in shingles_of(anchor)}
 
     def group_of(item: Item) -> str:
@@ -202,7 +202,7 @@ def _build(
         return str(groups[min(verses[item.id]) // 1000]) if verses[item.id] else bucket(item.strongs_id)
 
     def near_an_anchor(item: Item) -> bool:
-        return bool(verses[item.id] & tested or shingles_of(item) & told)
+        return bool({verse // 1000 for verse in verses[item.id]} & tested or shingles_of(item) & told)
 
     _write(target, made_from, split_items(items, group_of, _SEED, near_an_anchor), hand_written)
 
