@@ -80,6 +80,7 @@ def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, a
     try:
         return _fill(client, run_id, folder, summarise, config)
     except BaseException:
+        folder.finish(summarise(None))  # else `bibleqa track` would take it for recorded
         with suppress(*_down()):
             client.delete_run(run_id)  # half a record would look like a run
         raise

@@ -136,15 +136,6 @@ def _short(response: str, question: str, text: str) -> str:
     return ""
 
 
-def items(folder: Path, bible: Bible) -> Iterator[Item]:
-    """The questions of a folder that the King James text answers in few words; see `Questions`.
-
-    Raises:
-        ConfigError: There are no such files, or a line is malformed; file and line are named.
-    """
-    return Questions(folder).questions(bible)
-
-
 def digest(folder: Path) -> str:
     """Changes when a file of the folder does.
 

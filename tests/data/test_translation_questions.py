@@ -5,7 +5,7 @@ import pytest
 from bibleqa.data.build import answer_stands, ensure_translation_questions
 from bibleqa.data.kjv import Bible
 from bibleqa.data.reader import read_items
-from bibleqa.data.translation_questions import COLUMNS, Questions, digest, items
+from bibleqa.data.translation_questions import COLUMNS, Questions, digest
 from bibleqa.errors import ConfigError
 
 ROWS = [
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_short_answers_that_stand_in_the_text_are_taken(folder: Path, bible: Bible) -> None:
-    found = {item.id.rpartition(":")[2]: item for item in items(folder, bible)}
+    found = {item.id.rpartition(":")[2]: item for item in Questions(folder).questions(bible)}
     assert {key: item.answer for key, item in found.items()} == {
         "aa03": "about an ephah of barley",
         "aa04": "ten men of the elders of the city",
@@ -60,16 +60,16 @@ def test_what_is_left_out_is_counted(folder: Path, bible: Bible) -> None:
 
 
 def test_line_ends_and_a_byte_order_mark_make_no_difference(folder: Path, bible: Bible) -> None:
-    before = list(items(folder, bible))
+    before = list(Questions(folder).questions(bible))
     (folder / "tq_RUT.tsv").write_bytes(b"\xef\xbb\xbf" + tsv(ROWS, "\r\n"))
-    assert list(items(folder, bible)) == before
+    assert list(Questions(folder).questions(bible)) == before
 
 
 def test_books_come_in_the_order_of_the_bible_and_the_digest_is_of_all(folder: Path, bible: Bible) -> None:
     before = digest(folder)
     (folder / "tq_1SA.tsv").write_bytes(tsv([("1:20", "bb01", "What was the name of the child?", "Samuel")]))
     (folder / "tq_GEN.tsv").write_bytes(tsv([("1:5", "bb02", "What did God call the light?", "Day")]))
-    references = [item.reference for item in items(folder, bible)]
+    references = [item.reference for item in Questions(folder).questions(bible)]
     assert references[0] == "Genesis 1:5"
     assert references[-1] == "1 Samuel 1:20"
     assert digest(folder) != before
@@ -91,7 +91,7 @@ def test_books_come_in_the_order_of_the_bible_and_the_digest_is_of_all(folder: P
 def test_errors_name_file_and_line(tmp_path: Path, bible: Bible, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=message):
-        list(items(tmp_path, bible))
+        list(Questions(tmp_path).questions(bible))
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path: Path) -> None:
