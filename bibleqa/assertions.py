@@ -1,60 +1,49 @@
-"""Checks that an answer must pass, and the module that enforces them.
+"""Sets of checks that an answer must pass, and the module that enforces them.
 
 `dspy.Refine` and `dspy.BestOfN` work on a copy of the module, so that an optimizer finds no demos in their traces.
 `Checked` keeps the predictors it was given, and hands the failed checks to the model through the adapter.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bibleqa import config, text
+from bibleqa import config
+from bibleqa.checks import CHECKS, Check, Own
 from bibleqa.errors import ConfigError
-from bibleqa.schema import AssertionsConfig, check_range, key
-
-Check = Callable[[Mapping[str, Any], str], str | None]
-"""From a question's inputs and the answer to what is wrong with it, or None when it passes."""
+from bibleqa.schema import AssertionsConfig, check_range
 
 
-@dataclass
-class Grounded:
-    """The answer's content words stand in the context or the history. Without a context there is nothing to check."""
+@dataclass(frozen=True)
+class Complaint:
+    """What a check says of an answer that fails it."""
 
-    min_share: float = key(1.0, "Share of the content words that must stand there.", ge=0, le=1)
-
-    def __call__(self, inputs: Mapping[str, Any], answer: str) -> str | None:
-        """Check one answer."""
-        if not inputs["context"]:
-            return None
-        known = set(text.words(inputs["context"]))
-        for turn in inputs["history"].messages:
-            known.update(text.words(" ".join(str(value) for value in turn.values())))
-        content = [word for word in text.words(answer) if word not in _FUNCTION_WORDS]
-        foreign = [word for word in content if word not in known]
-        if len(content) - len(foreign) < len(content) * self.min_share - 1e-9:
-            return f"Use words of the context only: {', '.join(foreign)} is not in it."
-        return None
+    check: str
+    message: str
+    hard: bool
 
 
-_FUNCTION_WORDS = frozenset(
-    text.words(
-        "and are as at be been but by did do does for from had has have he her his i in is it its me my not of on or "
-        "our said she so that their them there they this to unto upon us was we were which who whom will with you your"
-    )
-)
-
-_CHECKS: dict[str, type[Check]] = {"grounded": Grounded}
+def complaints(checks: Mapping[str, Check], inputs: Mapping[str, Any], answer: str) -> list[Complaint]:
+    """What is wrong with an answer, in the order of the checks."""
+    said = [(name, check.severity, check(inputs, answer)) for name, check in checks.items()]
+    return [Complaint(name, message, severity == "hard") for name, severity, message in said if message is not None]
 
 
-def build(assertions: AssertionsConfig) -> dict[str, Check]:
+def build(assertions: AssertionsConfig, plugins: Sequence[str] = ()) -> dict[str, Check]:
     """The checks of a set, by name.
+
+    Args:
+        assertions: The set.
+        plugins: The modules that functions of the user's own may be taken from; no other is imported.
 
     Raises:
         ConfigError: A check or a parameter is not known, or out of range.
@@ -62,18 +51,51 @@ def build(assertions: AssertionsConfig) -> dict[str, Check]:
     checks: dict[str, Check] = {}
     for name, parameters in assertions.checks.items():
         where = f"assertions.checks.{name}"
-        if name not in _CHECKS:
-            raise ConfigError(f"{where}: no such check; there are {', '.join(_CHECKS)}")
         if not isinstance(parameters or {}, dict):
-            raise ConfigError(f"{where}={parameters}: a check takes its parameters by name, as {{min_share: 1.0}}")
-        try:
-            check = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(_CHECKS[name]), parameters or {}))
-        except (OmegaConfBaseException, ValueError) as error:
-            raise ConfigError(f"{where}: {config.explain(error) or error}") from None
+            raise ConfigError(f"{where}={parameters}: a check takes its parameters by name, as {{severity: soft}}")
+        given = dict(parameters or {})
+        if name not in CHECKS and "function" in given:
+            check: Check = _own(where, given, plugins)
+        elif name in CHECKS:
+            check = _known(where, CHECKS[name], given)
+        else:
+            raise ConfigError(
+                f"{where}: no such check; there are {', '.join(CHECKS)}, and your own: "
+                f"{{{name}: {{function: <module>.<function>}}}}"
+            )
         for problem in check_range(check, f"{where}."):
             raise ConfigError(problem)
-        checks[name] = check  # type: ignore[assignment]
+        checks[name] = check
     return checks
+
+
+def _known(where: str, kind: type[Check], parameters: dict[str, Any]) -> Check:
+    try:
+        return cast(Check, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), parameters)))
+    except (OmegaConfBaseException, ValueError, ConfigError) as error:
+        raise ConfigError(f"{where}: {config.explain(error) or error}") from None
+
+
+def _own(where: str, parameters: dict[str, Any], plugins: Sequence[str]) -> Own:
+    """The check of `{function: module.name, …}`; what else stands there but the severity is handed to the function."""
+    path, severity = str(parameters.pop("function")), parameters.pop("severity", "hard")
+    module, _, name = path.rpartition(".")
+    if module not in plugins:
+        hint = f"allow it with plugins=[{','.join([*plugins, module])}]" if module else "give <module>.<function>"
+        raise ConfigError(f"{where}.function={path}: not a function of a module listed in plugins; {hint}")
+    try:
+        function = getattr(importlib.import_module(module), name, None)
+    except (ImportError, SyntaxError) as error:
+        raise ConfigError(f"plugins={module}: cannot be imported: {error}") from None
+    if not callable(function):
+        raise ConfigError(f"{where}.function={path}: {module} has no function {name}")
+    try:
+        inspect.signature(function).bind({}, "", **parameters)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{where}.function={path}: it is called with (inputs, answer, **parameters): {error}"
+        ) from None
+    return Own(function, parameters, severity=severity)
 
 
 @dataclass
@@ -102,7 +124,10 @@ def watched() -> Iterator[Attempts]:
 
 
 class Checked(dspy.Module):
-    """Asks again while a check fails, saying which; gives the answer that failed fewest."""
+    """Asks again while a hard check fails, saying which; gives the answer that failed fewest.
+
+    Of equally many hard ones fewer soft ones decide, then the earlier answer.
+    """
 
     def __init__(self, module: dspy.Module, checks: Mapping[str, Check], attempts: int, temperature: float):
         super().__init__()
@@ -111,17 +136,22 @@ class Checked(dspy.Module):
         self._most = attempts
         self._temperature = temperature
 
+    def over(self, module: dspy.Module) -> "Checked":
+        """The same checks around another module."""
+        return Checked(module, self._checks, self._most, self._temperature)
+
     def forward(self, **inputs: Any) -> dspy.Prediction:
         """Answer a question. Only the trace of the answer that is given is left for an optimizer to see."""
         adapter = dspy.settings.adapter or dspy.ChatAdapter()
         trace = dspy.settings.trace
         report = _attempts.get() or Attempts()
-        best: tuple[dspy.Prediction, dict[str, str], list[Any]] | None = None
+        best: _Answer | None = None
         for attempt in range(self._most):
             mark = len(trace) if trace is not None else 0
             asked = adapter
             if best:
-                asked = _WithFeedback(adapter, " ".join(best[1].values()), attempt, self._temperature)
+                feedback = " ".join(complaint.message for complaint in best.failed)
+                asked = _WithFeedback(adapter, feedback, attempt, self._temperature)
             report.count = attempt + 1
             try:
                 with dspy.context(adapter=asked):
@@ -132,25 +162,40 @@ class Checked(dspy.Module):
                 if trace is not None:
                     del trace[mark:]
                 continue  # what cannot be read is no better than the answer at hand
-            failed = self._failed(inputs, prediction)
-            passed = {name: name not in failed for name in self._checks}
-            if attempt == 0:
-                report.first = passed
-            if best is None or len(failed) < len(best[1]):
-                best = prediction, failed, list(trace[mark:]) if trace is not None else []
-                report.final = passed
+            failed = complaints(self._checks, inputs, str(prediction.answer))
+            answer = _Answer(prediction, failed, list(trace[mark:]) if trace is not None else [])
             if trace is not None:
                 del trace[mark:]
-            if not failed:
+            if attempt == 0:
+                report.first = self._passed(answer)
+            if best is None or answer.failures < best.failures:
+                best = answer
+                report.final = self._passed(answer)
+            if not any(complaint.hard for complaint in failed):
                 break
         assert best
         if trace is not None:
-            trace.extend(best[2])
-        return best[0]
+            trace.extend(best.trace)
+        return best.prediction
 
-    def _failed(self, inputs: Mapping[str, Any], prediction: dspy.Prediction) -> dict[str, str]:
-        said = {name: check(inputs, str(prediction.answer)) for name, check in self._checks.items()}
-        return {name: message for name, message in said.items() if message is not None}
+    def _passed(self, answer: "_Answer") -> dict[str, bool]:
+        failed = {complaint.check for complaint in answer.failed}
+        return {name: name not in failed for name in self._checks}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The answer of one attempt, what is wrong with it, and its trace."""
+
+    prediction: dspy.Prediction
+    failed: list[Complaint]
+    trace: list[Any]
+
+    @property
+    def failures(self) -> tuple[int, int]:
+        """How many hard checks and how many soft ones it failed."""
+        hard = sum(complaint.hard for complaint in self.failed)
+        return hard, len(self.failed) - hard
 
 
 class _WithFeedback(dspy.Adapter):
@@ -183,7 +228,18 @@ class _WithFeedback(dspy.Adapter):
         return {**inputs, "feedback": self._feedback}
 
 
-def enforce(program: dspy.Module, assertions: AssertionsConfig) -> dspy.Module:
-    """The program with the checks around it, or itself when there are none."""
-    checks = build(assertions)
+def enforce(program: dspy.Module, assertions: AssertionsConfig, plugins: Sequence[str] = ()) -> dspy.Module:
+    """The program with the checks around it, or itself when there are none. For `plugins` see `build`."""
+    checks = build(assertions, plugins)
     return Checked(program, checks, assertions.attempts, assertions.temperature) if checks else program
+
+
+def inside(program: dspy.Module) -> dspy.Module:
+    """What answers under the checks: the program itself when there are none."""
+    return program.module if isinstance(program, Checked) else program
+
+
+def around(program: dspy.Module, make: Callable[[dspy.Module], dspy.Module]) -> dspy.Module:
+    """Another program made of what is inside, under the same checks."""
+    made = make(inside(program).deepcopy())
+    return program.over(made) if isinstance(program, Checked) else made

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bibleqa import console
 from bibleqa.data import commands as data
+from bibleqa.lm import export_command as export
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,10 +30,13 @@ def _dispatch(argv: Sequence[str]) -> int:
     track.add_argument("folder", type=Path, help="the run folder")
 
     data.add_to(commands)
+    export.add_to(commands)
 
     arguments = parser.parse_args(argv)
     if arguments.command == "data":
         return data.run(arguments, console.out)
+    if arguments.command == "export":
+        return export.run(arguments, console.out)
     if arguments.command == "doctor":
         from bibleqa import doctor as checks
 

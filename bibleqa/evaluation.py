@@ -38,7 +38,7 @@ class Outcome:
     prediction: str | None
     """What the program answered; None when it could not be read or did not come."""
     score: float | None
-    """0 to 1; None for an error."""
+    """0 to 1; None for an error, of what answers or of what a metric asks."""
     feedback: str
     unreadable: bool = False
     raw: str | None = None
@@ -119,17 +119,19 @@ class Evaluator:
         meter = Meter(self._meter)
         begun = time.perf_counter()
         said: dict[str, Any]
+        answer = None
         with assertions.watched() as attempts, dspy.context(**self._settings, **meter.settings):
             try:
                 answer = str(program(**example.inputs()).answer)
+                score = self._metric.score(example, answer)
             except AdapterParseError as error:
                 said = {"score": 0.0, "feedback": "The answer could not be read.", "unreadable": True}
                 said |= {"prediction": None, "raw": error.lm_response}
             except LMError as error:
-                said = {"score": None, "feedback": "No answer came.", "prediction": None}
+                came = "No answer came." if answer is None else "No score came."
+                said = {"score": None, "feedback": came, "prediction": answer}
                 said |= {"error": {"class": type(error).__name__, "message": str(error)}}
             else:
-                score = self._metric.score(example.accepted, answer)
                 said = {"score": score.value, "feedback": score.feedback, "prediction": answer}
         return Outcome(
             id=example.id,
@@ -202,6 +204,38 @@ def pass_rates(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:
         }
         for name in names
     }
+
+
+def attempts(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """How often a question was asked on the average, and how many times in all one was asked again."""
+    counts = [outcome.attempts for outcome in outcomes]
+    return {"mean": _mean(counts), "extra_calls": sum(counts) - len(counts)}
+
+
+def agreement(outcomes: Iterable[Outcome], examples: Iterable[dspy.Example], other: Metric) -> dict[str, Any]:
+    """How far the scores of the hand-written questions agree with another metric's, both cut at 0.5.
+
+    Args:
+        outcomes: What was asked, and how it was scored.
+        examples: The questions, among them those of the outcomes.
+        other: Scores the same answers; it should ask no model.
+
+    Returns:
+        `n` answers that both scored; `agreement`, the share on which they say the same; and `kappa`, Cohen's, which
+        is 0 for agreement by chance. None where there is nothing to compare, or nothing but agreement to expect.
+    """
+    by_id = {example.id: example for example in examples if example.id.startswith("anchor:")}
+    pairs = [
+        (outcome.score >= 0.5, other.score(by_id[outcome.id], outcome.prediction).value >= 0.5)
+        for outcome in outcomes
+        if outcome.id in by_id and outcome.score is not None and outcome.prediction is not None
+    ]
+    if not pairs:
+        return {"n": 0, "agreement": None, "kappa": None}
+    one, two = np.array(pairs, dtype=float).T
+    same = float(np.mean(one == two))
+    chance = one.mean() * two.mean() + (1 - one.mean()) * (1 - two.mean())
+    return {"n": len(pairs), "agreement": same, "kappa": float((same - chance) / (1 - chance)) if chance < 1 else None}
 
 
 def interval(values: Sequence[float]) -> list[float] | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dspy
 
-from bibleqa import assertions, metrics, optimizers, provenance, report, runs
+from bibleqa import assertions, metrics, optimizers, provenance, report, runs, schema
 from bibleqa import program as programs
 from bibleqa.data import slices
 from bibleqa.evaluation import Evaluator
@@ -20,23 +20,30 @@ def run(config: Config, path: Path) -> None:
 
     Raises:
         ConfigError: Something in config or data is wrong; nothing was spent.
-        EndpointUnusable: The model cannot be reached; likewise.
+        EndpointUnusable: A model cannot be reached; likewise.
         RunFailed: The run began and could not finish; what it has done is in the folder.
     """
     clock = Clock()
     with clock("load"):
-        program = assertions.enforce(programs.build(config.program), config.assertions)
+        program = assertions.enforce(programs.build(config.program), config.assertions, config.plugins)
         dataset = slices.load(config.dataset, config.corpus)
-        fingerprint = provenance.fingerprint(config, dataset.digest, embedded.digest(config.endpoint))
+        optimizers.check(config, len(dataset.train), len(dataset.val))
+        fingerprint = provenance.fingerprint(config, dataset.digest, embedded.digests(config))
         if not config.rerun and (earlier := runs.find_finished(fingerprint)):
             report.earlier(earlier)
             return
         _dspy_logs_to_file()
-        lm = endpoints.connect(config.endpoint, again=fingerprint if config.rerun else None)
+        again = fingerprint if config.rerun else None
+        lm = endpoints.connect(config.endpoint, again=again)
+        teacher = endpoints.connect(config.teacher, again=again) if config.teacher else None
+        metric = metrics.build(config, again=again)
         program.set_lm(lm)
-        metric = metrics.build(config.metric)
         report.plan(config, dataset, path)
         endpoints.probe(config.endpoint, lm)
+        if config.teacher and teacher:
+            with endpoints.speaking_of("teacher"):
+                endpoints.probe(config.teacher, teacher)
+        metrics.probe(metric)
 
     settings = {"lm": lm, "adapter": programs.adapter(config.adapter)}
     workers = endpoints.concurrency(config.endpoint)
@@ -47,12 +54,26 @@ def run(config: Config, path: Path) -> None:
     with record:
         with record.phase("baseline", len(testset)) as keep:
             record.baseline = evaluator.evaluate(program, testset, "baseline", keep)
-        record.refuse_errors(record.baseline)
+        record.refuse_errors(record.baseline, len(testset))
 
-        with record.phase("optimize"), dspy.context(**settings, **record.meter.settings):
-            optimized = optimizers.optimize(
-                config.optimizer, program, metrics.AsDSPy(metric), trainset, valset, meter=record.meter, workers=workers
+        with record.optimizing() as tell, dspy.context(**settings, **record.meter.settings):
+            task = optimizers.Task(
+                metric=optimizers.Objective(metric, assertions.build(config.assertions, config.plugins)),
+                trainset=trainset,
+                valset=valset,
+                lm=lm,
+                teacher=teacher,
+                workers=workers,
+                pool=lambda: [programs.example(item) for item in slices.train_pool(config.dataset, config.corpus)],
+                tell=tell,
             )
+
+            def on_val(candidate: dspy.Module) -> float:
+                outcomes = evaluator.evaluate(candidate, valset, "val", lambda outcome: None)
+                record.refuse_errors(outcomes, len(valset))
+                return sum(outcome.score or 0.0 for outcome in outcomes) / len(outcomes)
+
+            optimized = optimizers.optimize(config.optimizer, program, task, on_val, record.meter)
         record.keep_program(optimized)
 
         with record.phase("optimized", len(testset)) as keep:
@@ -60,9 +81,10 @@ def run(config: Config, path: Path) -> None:
                 record.optimized = record.repeat_baseline(keep)
             else:
                 record.optimized = evaluator.evaluate(optimized.program, testset, "optimized", keep)
-        record.refuse_errors(record.optimized)
+        record.refuse_errors(record.optimized, len(testset))
         if config.rerun:
-            endpoints.forget(config.endpoint, fingerprint)
+            for endpoint in schema.endpoints(config).values():
+                endpoints.forget(endpoint, fingerprint)
 
 
 def _dspy_logs_to_file() -> None:

@@ -6,10 +6,27 @@ A metric is called as DSPy calls one, by optimizers and by the evaluation alike.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
-from bibleqa import text
-from bibleqa.schema import ContainsConfig, MetricConfig, TermConfig, TheologicalConfig
+import dspy
+from dspy.utils.exceptions import AdapterParseError, LMError
+
+from bibleqa import config, text
+from bibleqa import program as programs
+from bibleqa.lm import embedded, embeddings, endpoints
+from bibleqa.lm.embeddings import Embedder
+from bibleqa.schema import (
+    AdapterConfig,
+    Config,
+    ContainsConfig,
+    EndpointConfig,
+    JudgeConfig,
+    MetricConfig,
+    SemanticConfig,
+    TermConfig,
+    TheologicalConfig,
+    WeightedConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -21,10 +38,19 @@ class Score:
 
 
 class Metric(Protocol):
-    """Scores an answer against a question's accepted answers, the reference answer first."""
+    """Scores the answer to a question."""
 
-    def score(self, accepted: list[str], answer: str) -> Score:
-        """Score one answer."""
+    def score(self, example: dspy.Example, answer: str) -> Score:
+        """Score one answer.
+
+        Args:
+            example: The question: question, context, history, type, id, and `accepted`, every right answer, the
+                reference answer first.
+            answer: What was answered.
+
+        Raises:
+            LMError: What the metric asks has failed: there is no score.
+        """
         ...
 
 
@@ -32,8 +58,9 @@ class Metric(Protocol):
 class ExactMatch:
     """1 when the answer is an accepted one, after normalisation."""
 
-    def score(self, accepted: list[str], answer: str) -> Score:
+    def score(self, example: dspy.Example, answer: str) -> Score:
         """Score one answer."""
+        accepted = example.accepted
         given = text.words(answer)
         if given and any(given == text.words(form) for form in accepted):
             return Score(1.0, "Right.")
@@ -44,8 +71,9 @@ class ExactMatch:
 class TokenF1:
     """F1 of the words that the answer shares with the accepted answer nearest to it."""
 
-    def score(self, accepted: list[str], answer: str) -> Score:
+    def score(self, example: dspy.Example, answer: str) -> Score:
         """Score one answer."""
+        accepted = example.accepted
         best = max(_f1(text.words(answer), text.words(form)) for form in accepted)
         return Score(best, f"Words shared with {accepted[0]!r}: F1 {best:.2f}.")
 
@@ -56,8 +84,9 @@ class Contains:
 
     slack_words: int
 
-    def score(self, accepted: list[str], answer: str) -> Score:
+    def score(self, example: dspy.Example, answer: str) -> Score:
         """Score one answer."""
+        accepted = example.accepted
         found = [form for form in accepted if text.contains(answer, form)]
         if not found:
             return Score(0.0, f"The answer is {accepted[0]!r}.")
@@ -74,9 +103,10 @@ class Theological:
     contains: Contains
     terms: Mapping[str, TermConfig]
 
-    def score(self, accepted: list[str], answer: str) -> Score:
+    def score(self, example: dspy.Example, answer: str) -> Score:
         """Score one answer."""
-        score = self.contains.score(accepted, answer)
+        accepted = example.accepted
+        score = self.contains.score(example, answer)
         missed = [
             f"{name} ({term.strongs})"
             for name, term in self.terms.items()
@@ -96,26 +126,150 @@ def _f1(answer: tuple[str, ...], reference: tuple[str, ...]) -> float:
     return 2 * shared / (len(answer) + len(reference)) if shared else 0.0
 
 
-def build(config: MetricConfig) -> Metric:
-    """The metric that a config names."""
-    match config:
+@dataclass(frozen=True)
+class Semantic:
+    """1 when the answer means what an accepted answer means: their vectors lie close enough together."""
+
+    embedder: Embedder
+    threshold: float
+
+    def score(self, example: dspy.Example, answer: str) -> Score:
+        """Score one answer."""
+        accepted = [form for form in example.accepted if form.strip()]
+        if not answer.strip() or not accepted:
+            return Score(0.0, f"The answer is {example.accepted[0]!r}.")
+        given, *forms = self.embedder.embed([answer, *accepted])
+        similarities = [float(given @ form) for form in forms]
+        best = max(similarities)
+        nearest = accepted[similarities.index(best)]
+        if best < self.threshold:
+            return Score(0.0, f"The answer is {nearest!r}; yours is not near it in meaning (similarity {best:.2f}).")
+        return Score(1.0, f"Near {nearest!r} in meaning (similarity {best:.2f}).")
+
+
+class Judgement(dspy.Signature):
+    """What the judge is told comes from the rubric."""
+
+    question: str = dspy.InputField()
+    context: str = dspy.InputField(desc="what the answer may be taken from, or nothing")
+    accepted_answers: str = dspy.InputField(desc="each of them is right")
+    given_answer: str = dspy.InputField(desc="the answer to be judged")
+    reason: str = dspy.OutputField(desc="one short sentence")
+    verdict: Literal["right", "partly", "wrong"] = dspy.OutputField()
+
+
+class VerdictUnreadable(LMError):
+    """The judge answered what is no verdict: nothing is known about the answer that it judged."""
+
+    default_code = "verdict_unreadable"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What a language model says: right, partly right or wrong."""
+
+    endpoint: EndpointConfig
+    lm: dspy.LM
+    rubric: str
+    partly: float
+
+    def score(self, example: dspy.Example, answer: str) -> Score:
+        """Score one answer."""
+        ask = dspy.Predict(Judgement.with_instructions(self.rubric.strip()))
+        # JSON, since most endpoints can be held to a schema. No trace: the judge is no part of the program.
+        with dspy.context(lm=self.lm, adapter=programs.adapter(AdapterConfig("json")), trace=None):
+            try:
+                said = ask(
+                    question=example.question,
+                    context=example.context,
+                    accepted_answers=" | ".join(example.accepted),
+                    given_answer=answer,
+                )
+            except AdapterParseError as error:
+                raise VerdictUnreadable(f"no verdict: {error.lm_response!r}", model=self.lm.model) from error
+        value = {"right": 1.0, "partly": self.partly, "wrong": 0.0}[said.verdict]
+        return Score(value, f"{said.verdict.capitalize()}: {' '.join(said.reason.split())}")
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """The mean of several metrics by their weights."""
+
+    parts: Mapping[str, tuple[float, Metric]]
+
+    def score(self, example: dspy.Example, answer: str) -> Score:
+        """Score one answer."""
+        scores = {name: (weight, metric.score(example, answer)) for name, (weight, metric) in self.parts.items()}
+        total = sum(weight for weight, _ in scores.values())
+        return Score(
+            # Rounding must not lift it over 1.
+            min(1.0, sum(weight * score.value for weight, score in scores.values()) / total),
+            " ".join(f"{name} {score.value:.2f}: {score.feedback}" for name, (_, score) in scores.items()),
+        )
+
+
+def build(run: Config, *, again: str | None = None) -> Metric:
+    """The metric of a run, with the models that it asks; nothing is asked or loaded yet.
+
+    Args:
+        run: A checked config.
+        again: As in `endpoints.connect`.
+
+    Raises:
+        ConfigError: There is no such embedded model.
+        EndpointUnusable: The endpoint of the judge or of the embedder has no address or no key.
+        BibleQAError: The answers that are kept cannot be read or written.
+    """
+    return _build(run.metric, run, again)
+
+
+def theological() -> Theological:
+    """The metric of conf/metric/theological.yaml, whichever one a run has: to hold others against it."""
+    return _theological(config.option("metric", "theological"))
+
+
+def probe(metric: Metric) -> None:
+    """Ask the models that a metric asks something small, so that what is wrong shows before anything is spent.
+
+    Raises:
+        EndpointUnusable: One does not answer; the message says which, and what to start or correct.
+    """
+    match metric:
+        case Judge():
+            with endpoints.speaking_of("judge"):
+                endpoints.probe(metric.endpoint, metric.lm)
+        case Semantic():
+            with endpoints.speaking_of("embedder"):
+                embeddings.probe(metric.embedder)
+        case Weighted():
+            for _, part in metric.parts.values():
+                probe(part)
+
+
+def _build(metric: MetricConfig, run: Config, again: str | None) -> Metric:
+    match metric:
         case TheologicalConfig():
-            return Theological(Contains(config.slack_words), config.terms)
+            return _theological(metric)
         case ContainsConfig():
-            return Contains(config.slack_words)
+            return Contains(metric.slack_words)
+        case SemanticConfig():
+            assert run.embedder is not None
+            with endpoints.speaking_of("embedder"):
+                return Semantic(embeddings.connect(run.embedder, again=again), metric.threshold)
+        case JudgeConfig():
+            assert run.judge is not None
+            with endpoints.speaking_of("judge"):
+                embedded.digest(run.judge)
+                return Judge(run.judge, endpoints.connect(run.judge, again=again), metric.rubric, metric.partly)
+        case WeightedConfig():
+            parts = config.weighted_parts(metric)
+            return Weighted({name: (weight, _build(part, run, again)) for name, (weight, part) in parts.items()})
         case MetricConfig(name="exact_match"):
             return ExactMatch()
         case MetricConfig(name="token_f1"):
             return TokenF1()
-    raise AssertionError(f"no metric is built for {config.name}")
+    raise AssertionError(f"no metric is built for {metric.name}")
 
 
-class AsDSPy:
-    """A metric in the form that DSPy's optimizers call."""
-
-    def __init__(self, metric: Metric):
-        self._metric = metric
-
-    def __call__(self, example: Any, prediction: Any, trace: Any = None) -> float:
-        """The score of a prediction on an example."""
-        return self._metric.score(example.accepted, str(prediction.answer)).value
+def _theological(metric: TheologicalConfig) -> Theological:
+    return Theological(Contains(metric.slack_words), metric.terms)

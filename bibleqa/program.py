@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import dspy
 
+from bibleqa import assertions
 from bibleqa.data.item import Item
+from bibleqa.nearest import NearestDemos
 from bibleqa.schema import AdapterConfig, ProgramConfig
 
 
@@ -100,15 +103,43 @@ def dump(program: dspy.Module) -> dict[str, Any]:
     bare = program.deepcopy()
     bare.set_lm(None)
     state: dict[str, Any] = bare.dump_state()
+    for nearest in _nearest(bare):
+        state["nearest"] = nearest.pool()
     return state
 
 
+def _nearest(program: dspy.Module) -> list[NearestDemos]:
+    return [module for _, module in program.named_sub_modules(NearestDemos)]
+
+
 def digest(program: dspy.Module) -> str:
-    """sha256 of the program's state."""
-    return hashlib.sha256(json.dumps(dump(program), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """sha256 of the program's state, and of the names of the models behind it: tuned weights have their own."""
+    models = [predictor.lm.model if predictor.lm else None for predictor in program.predictors()]
+    state = json.dumps([dump(program), models], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(state.encode()).hexdigest()
 
 
 def load(program: dspy.Module, path: Path) -> dspy.Module:
-    """Put the state of a program.json into a program that was built from the same config."""
-    program.load_state(json.loads(path.read_text(encoding="utf-8")))
+    """The program of a program.json.
+
+    Args:
+        program: Built from the config of the run; whatever form the optimizer gave it, it is given here.
+        path: The file.
+    """
+    state = json.loads(path.read_text(encoding="utf-8"))
+    pool = state.pop("nearest", None)
+    members = {found[0] for key in state if (found := re.search(r"\bprograms\[\d+\]", key))}
+    if pool:
+        program = assertions.around(program, NearestDemos)
+    if members:
+        program = assertions.around(program, lambda module: vote([module.deepcopy() for _ in members]))
+    program.load_state(state)
+    for nearest in _nearest(program):
+        nearest.fill(**pool)
     return program
+
+
+def vote(programs: list[dspy.Module]) -> dspy.Module:
+    """DSPy's ensemble: all answer, and the answer that most agree on stands."""
+    module: dspy.Module = dspy.Ensemble(reduce_fn=dspy.majority).compile(programs)
+    return module

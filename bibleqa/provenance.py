@@ -3,44 +3,56 @@
 import dataclasses
 import hashlib
 import importlib.metadata
+import importlib.util
 import io
 import json
 import platform
 import subprocess
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bibleqa import paths
-from bibleqa.schema import Config
+from bibleqa.errors import ConfigError
+from bibleqa.schema import Config, endpoints
 
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 """Goes up when the rule of `fingerprint` changes."""
 
-_RESULT_CODE = ("text", "program", "assertions", "metrics", "optimizers", "evaluation", "lm/embedded", "lm/endpoints")
+_RESULT_CODE = (
+    *("text", "data/reference", "program", "nearest", "checks", "assertions", "metrics", "evaluation"),
+    *("optimizers/__init__", "optimizers/objective", "optimizers/prompts", "optimizers/weights", "optimizers/together"),
+    *("lm/embedded", "lm/endpoints", "lm/embeddings", "lm/lora", "lm/adapter"),
+)
 _RESULT_PACKAGES = ("dspy", "xllamacpp")
 _PACKAGES = ("bibleqa", "dspy", "hydra-core", "mlflow", "omegaconf", "xllamacpp", "numpy", "transformers", "torch")
 
 
-def fingerprint(config: Config, dataset_digest: str, model_digest: str | None) -> str:
+def fingerprint(config: Config, dataset_digest: str, model_digests: Mapping[str, str]) -> str:
     """sha256 over everything that can change a result, and over nothing else.
 
     Args:
         config: The checked config; keys that cannot change a result stay out, as their schema says.
         dataset_digest: Of the questions, in their order.
-        model_digest: sha256 of an embedded model's file; None for a remote model, which is known by its name alone.
+        model_digests: sha256 of the file of each embedded model, by what it is to the run (`endpoint`, `teacher`, …);
+            a remote model is known by its name alone.
+
+    Raises:
+        ConfigError: The source of a plugin is not there.
     """
     what: dict[str, Any] = {
         "version": FINGERPRINT_VERSION,
         "config": _result_config(config),
         "dataset": dataset_digest,
-        "model": model_digest,
+        "models": dict(model_digests),
         "code": code_digest(),
+        "plugins": {module: _source_digest(module) for module in config.plugins},
         "packages": {name: _version(name) for name in _RESULT_PACKAGES},
     }
-    if config.endpoint.kind != "embedded":
-        del what["config"]["endpoint"]["threads"]  # how many questions at once
+    for name, endpoint in endpoints(config).items():
+        if endpoint.kind != "embedded":
+            del what["config"][name]["threads"]  # how many questions at once
     return hashlib.sha256(json.dumps(what, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -64,6 +76,22 @@ def code_digest(modules: Iterable[str] = _RESULT_CODE) -> str:
     package = Path(__file__).parent
     bare = [_without_comments((package / f"{name}.py").read_text(encoding="utf-8")) for name in modules]
     return hashlib.sha256("\n".join(bare).encode()).hexdigest()
+
+
+def _source_digest(module: str) -> str:
+    """sha256 of the source of a plugin; of a package, of all its modules."""
+    try:
+        spec = importlib.util.find_spec(module) if all(map(str.isidentifier, module.split("."))) else None
+    except (ImportError, ValueError):  # a package above it is not there; a module without a file
+        spec = None
+    files: list[Path] = []
+    if spec and spec.submodule_search_locations:
+        files = sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.py"))
+    elif spec and spec.has_location and spec.origin:
+        files = [Path(spec.origin)]
+    if not files:
+        raise ConfigError(f"plugins={module}: no module of that name; install it, or put its folder on PYTHONPATH")
+    return digest_lines(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
 
 
 def _without_comments(source: str) -> str:

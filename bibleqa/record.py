@@ -1,6 +1,7 @@
 """What a run has so far, and how it ends: with a summary on disk and in MLflow, whatever happens."""
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 from dspy.utils.saving import get_dependency_versions
 
 from bibleqa import config as configs
-from bibleqa import evaluation, provenance, report, runs, tracking
+from bibleqa import evaluation, metrics, provenance, report, runs, tracking, trials
 from bibleqa import program as programs
 from bibleqa.data.slices import Dataset
 from bibleqa.errors import BibleQAError, ConfigError, EndpointUnusable, RunFailed
@@ -18,7 +19,7 @@ from bibleqa.evaluation import Outcome
 from bibleqa.lm.meter import Meter
 from bibleqa.optimizers import Optimized
 from bibleqa.runs import RunFolder
-from bibleqa.schema import Config
+from bibleqa.schema import Config, JudgeConfig
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +75,11 @@ class Record:
         folder.write("config.yaml", configs.to_yaml(config))
 
     @contextmanager
-    def phase(self, name: str, questions: int = 0) -> Iterator[Callable[[Outcome], None]]:
+    def phase(self, name: str, questions: int) -> Iterator[Callable[[Outcome], None]]:
         """Time a phase and show how it goes; gives what to call with each outcome as it comes."""
         part = "evaluate" if name == "optimized" else name
-        so_far = {"baseline": self.baseline, "optimized": self.optimized}.get(name, [])
-        with self._clock(part), report.progress(name, questions, self.meter) as show:
+        so_far = {"baseline": self.baseline, "optimized": self.optimized}[name]
+        with self._clock(part), report.progress(name, questions) as show:
 
             def keep(outcome: Outcome) -> None:
                 self._folder.append("predictions.jsonl", outcome.to_json())
@@ -87,8 +88,14 @@ class Record:
 
             yield keep
 
+    @contextmanager
+    def optimizing(self) -> Iterator[Callable[[str], None]]:
+        """Time the optimizer and show how it goes; gives what to call with what is being done."""
+        with self._clock("optimize"), report.working("optimize", self.meter) as tell:
+            yield tell
+
     def keep_program(self, optimized: Optimized) -> None:
-        """Write program.json and candidates.json."""
+        """Write program.json and candidates.json, the picture of their scores, and the weights that were tuned."""
         self._optimizer = optimized
         about = {
             "program": self._config.program.name,
@@ -101,6 +108,11 @@ class Record:
         state = programs.dump(optimized.program)
         self._folder.write_json("program.json", {**state, "metadata": metadata, "bibleqa": about})
         self._folder.write_json("candidates.json", [candidate.to_dict() for candidate in optimized.candidates])
+        if optimized.candidates:
+            trials.draw(optimized.candidates, self._folder.path / "candidates.png")
+        if tuned := optimized.tuned:
+            shutil.copyfile(tuned.adapter, self._folder.path / "adapter.gguf")
+            self._folder.write_json("adapter.json", tuned.manifest)
 
     def repeat_baseline(self, keep: Callable[[Outcome], None]) -> list[Outcome]:
         """The same program gives the same answers: they stand again as the optimized ones, and cost nothing."""
@@ -109,14 +121,13 @@ class Record:
             keep(outcome)
         return repeated
 
-    def refuse_errors(self, outcomes: list[Outcome]) -> None:
+    def refuse_errors(self, outcomes: list[Outcome], asked: int) -> None:
         """Stop a run whose endpoint failed: a score over the questions left would be the score of something else.
 
         Raises:
             EndpointUnusable: It failed so often that the rest was not asked.
             RunFailed: It failed on some questions.
         """
-        asked = len(self._dataset.test)
         errors = [outcome.error for outcome in outcomes if outcome.error]
         if errors:
             last = f"{errors[-1]['class']}: {' '.join(errors[-1]['message'].split())[:200]}"
@@ -174,11 +185,38 @@ class Record:
             "optimized": optimized,
             "improvement": evaluation.improvement(self.baseline, self.optimized),
             "target": {"score": self._config.target_accuracy, "reached": reached},
+            "val": self._on_val(),
             "assertions": evaluation.pass_rates(self.optimized),
+            "attempts": {
+                "baseline": evaluation.attempts(self.baseline),
+                "optimized": evaluation.attempts(self.optimized),
+            },
             "lm": self.meter.usage.to_dict(),
             "seconds": self._clock.seconds(),
             "optimizer_errors": errors,
+            **self._judged(),
+            "weights": tuned.manifest["sha256"] if self._optimizer and (tuned := self._optimizer.tuned) else None,
             "unchanged": self._optimizer.unchanged if self._optimizer else None,
             "git": provenance.git_state(),
             "versions": provenance.versions(),
         }
+
+    def _judged(self) -> dict[str, Any]:
+        """How far a judge agrees with the theological metric on the hand-written questions, where one has judged."""
+        if not isinstance(self._config.metric, JudgeConfig):
+            return {}
+        testset = [programs.example(item) for item in self._dataset.test]
+        return {
+            "agreement": {
+                phase: evaluation.agreement(outcomes, testset, metrics.theological())
+                for phase, outcomes in (("baseline", self.baseline), ("optimized", self.optimized))
+            }
+        }
+
+    def _on_val(self) -> dict[str, float | None] | None:
+        """What the choice of the program rests on: the baseline's mean score on val, and that of the one chosen."""
+        if not self._optimizer or not self._optimizer.candidates:
+            return None
+        baseline, *tried = self._optimizer.candidates
+        chosen = [one.val for one in [baseline, *tried] if one.program is self._optimizer.program]
+        return {"baseline": baseline.val, "optimized": chosen[0]}

@@ -9,6 +9,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bibleqa import config as configs
 from bibleqa import optimizers, paths, tracking
 from bibleqa.console import out
 from bibleqa.data.item import Item
@@ -16,7 +17,7 @@ from bibleqa.data.slices import Dataset
 from bibleqa.evaluation import Outcome
 from bibleqa.lm.meter import Meter
 from bibleqa.runs import RunFolder
-from bibleqa.schema import Config
+from bibleqa.schema import HELPERS, Config, FinetuneConfig
 
 _SAMPLES = 3
 
@@ -25,6 +26,7 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
     """Say what a run is about to do and what it may cost."""
     test, train, val = len(dataset.test), len(dataset.train), len(dataset.val)
     inside = optimizers.most_calls(config.optimizer, train, val)
+    helpers = {role: getattr(config, role) for role in HELPERS if getattr(config, role)}
     after = 0 if config.optimizer.name == "none" else test
     where = config.endpoint.base_url or "in this process"
     out.print(f"[bold]{config.endpoint.model}[/] {where}, {config.program.name}, {config.adapter.name} adapter")
@@ -38,27 +40,45 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
         f"about {test + inside + after} LM calls: {test} baseline, up to {inside} optimizer, {after} optimized"
         + (f"; up to {attempts} times as many where checks fail" if attempts > 1 else "")
     )
+    for role, endpoint in helpers.items():
+        out.print(f"{role}: {endpoint.model} {endpoint.base_url or 'in this process'}")
+    for part in configs.parts_of(config.optimizer).values():
+        if isinstance(part, FinetuneConfig):
+            out.print(
+                f"weights: LoRA of rank {part.rank} on up to {part.max_examples or 'all'} train questions, "
+                f"{part.epochs:g} epochs, from {part.source}"
+            )
     out.print(f"run folder {_short(folder)}\n")
 
 
 @contextmanager
-def progress(phase: str, questions: int, meter: Meter) -> Iterator[Callable[[Outcome], None]]:
+def progress(phase: str, questions: int) -> Iterator[Callable[[Outcome], None]]:
     """Show how a phase goes; gives what to call with each outcome."""
     tally = _Tally()
-    begun = meter.usage.calls
-    count = [MofNCompleteColumn()] if questions else [_Live(lambda: f"{meter.usage.calls - begun} LM calls")]
-    note = TextColumn("{task.fields[note]}")
-    columns = (SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(), *count, note, TimeElapsedColumn())
-    with Progress(*columns, console=out) as bar:
-        task = bar.add_task(phase, total=questions or None, note="")
+    with _bar(MofNCompleteColumn()) as bar:
+        task = bar.add_task(phase, total=questions, note="")
 
         def show(outcome: Outcome) -> None:
             tally.add(outcome)
             bar.update(task, advance=1, note=str(tally))
 
         yield show
-        if not questions:
-            bar.update(task, total=1, completed=1)
+
+
+@contextmanager
+def working(phase: str, meter: Meter) -> Iterator[Callable[[str], None]]:
+    """Show how an optimizer goes; gives what to call with what it is doing."""
+    begun = meter.usage.calls
+    with _bar(_Live(lambda: f"{meter.usage.calls - begun} LM calls")) as bar:
+        task = bar.add_task(phase, total=None, note="")
+        yield lambda note: bar.update(task, note=note)
+        bar.update(task, total=1, completed=1, note="")
+
+
+def _bar(count: TextColumn | MofNCompleteColumn) -> Progress:
+    note = TextColumn("{task.fields[note]}")
+    columns = (SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(), count, note, TimeElapsedColumn())
+    return Progress(*columns, console=out)
 
 
 class _Live(TextColumn):
@@ -99,7 +119,7 @@ def result(
 ) -> None:
     """Show a run's result, a sample of wrong answers, and how to look closer."""
     if summary["unchanged"] and config.optimizer.name != "none":
-        out.print("Nothing that the optimizer tried was better on val: the program is the baseline.")
+        out.print("Nothing that the optimizer tried beat the baseline on val: the program is the baseline.")
     _show(folder, summary)
     _wrong_answers(optimized, {item.id: item for item in dataset.test})
     _look_closer(folder, summary)
@@ -142,6 +162,13 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
     out.print(table)
     for name, rates in summary["assertions"].items():
         out.print(f"{name}: passed {rates['pass_rate_first']:.0%} at first, {rates['pass_rate_final']:.0%} in the end")
+    if summary["assertions"]:
+        extra = {phase: counts["extra_calls"] for phase, counts in summary["attempts"].items()}
+        out.print(f"asked again because a check failed: {extra['baseline']} times before, {extra['optimized']} after")
+    for phase, found in summary.get("agreement", {}).items():
+        out.print(f"{phase}: judge and theological agree on {_percent(found['agreement'])} of {found['n']} anchors")
+    if val := summary["val"]:
+        out.print(f"on val: baseline {_percent(val['baseline'])}, chosen {_percent(val['optimized'])}")
     target, lm, seconds = summary["target"], summary["lm"], summary["seconds"]
     out.print(f"target {target['score']:.0%}: {'reached' if target['reached'] else 'not reached'}")
     out.print(

@@ -33,7 +33,7 @@ def expand(argv: Sequence[str]) -> list[str]:
     if len(references) > 1:
         raise ConfigError("reproduce=: one run at a time")
     further = [argument for argument in argv if not argument.startswith(_PREFIX)]
-    chosen = {argument.partition("=")[0] for argument in further}
+    chosen = {argument.partition("=")[0].lstrip("+~") for argument in further}
     saved = _saved(Path(references[0]))
     return [
         *_overrides(saved, chosen),
@@ -69,11 +69,15 @@ def _odd_keys(node: Any) -> Iterator[Any]:
 
 def _overrides(saved: Mapping[str, Any], chosen: set[str]) -> Iterator[str]:
     for group, content in saved.items():
-        if group in chosen or group in ("rerun", "reproduced_from"):
-            continue  # another option of the group: the saved one's keys would not fit it
-        if isinstance(content, dict) and group in schema.GROUPS:
+        if {group, f"endpoint@{group}"} & chosen or group in ("rerun", "reproduced_from", "plugins"):
+            # Another option of the group: the saved one's keys would not fit it. And what code is imported is for
+            # the command line alone to say.
+            continue
+        if group in schema.HELPERS and content is None:
+            continue
+        if isinstance(content, dict) and group in (*schema.GROUPS, *schema.HELPERS):
             option = str(content.get("name"))
-            yield f"{group}={_quoted(option)}"
+            yield f"{f'endpoint@{group}' if group in schema.HELPERS else group}={_quoted(option)}"
             for key, value in content.items():
                 if isinstance(value, dict):
                     # Hydra merges tables: emptied first, the option's own is replaced.

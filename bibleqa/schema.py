@@ -47,7 +47,7 @@ def check_range(node: Any, prefix: str = "") -> Iterator[str]:
             yield from check_range(value, f"{name}.")
         elif rules.get("choices"):
             for one in value if isinstance(value, list) else [value]:
-                if one not in rules["choices"]:
+                if one is not None and one not in rules["choices"]:
                     yield f"{name}={one}: not one of {', '.join(rules['choices'])}"
         elif isinstance(value, dict):
             yield from (p for k, v in value.items() for p in _check_number(f"{name}.{k}", v, rules))
@@ -76,6 +76,9 @@ class EndpointConfig:
         choices=("embedded", "openai", "lmstudio", "ollama", "vllm"),
     )
     model: str = key(MISSING, "Model as the endpoint calls it.")
+    adapter: str | None = key(
+        None, "LoRA adapter over an embedded model: the adapter.gguf of a run folder.", affects_result=False
+    )
     base_url: str | None = key(None, "Address of the server, up to /v1.", affects_result=False)
     api_key_env: str | None = key(None, "Name of the environment variable that holds the key.", affects_result=False)
     temperature: float = key(0.0, "0 takes the likeliest word each time.", ge=0, le=2)
@@ -124,13 +127,22 @@ class LabeledConfig(OptimizerConfig):
 
 
 @dataclass
+class KnnConfig(OptimizerConfig):
+    """KNN: for each question, the train questions worded most like it as demos."""
+
+    k: int = key(3, "Demos in the prompt.", ge=1)
+
+
+@dataclass
 class BootstrapConfig(OptimizerConfig):
     """BootstrapFewShot: demos out of the program's own right answers on train, filled up with labeled ones."""
 
     max_bootstrapped_demos: int = key(4, "Demos made from right answers.", ge=0)
     max_labeled_demos: int = key(4, "Demos in all, filled up with reference answers.", ge=0)
     max_rounds: int = key(1, "Tries at each question.", ge=1)
-    metric_threshold: float = key(1.0, "Score from which an answer counts as right.", ge=0, le=1)
+    metric_threshold: float | None = key(
+        None, "Score from which an answer counts as right (empty: 1; needed with a graded metric).", ge=0, le=1
+    )
 
 
 @dataclass
@@ -141,6 +153,103 @@ class BootstrapRandomSearchConfig(BootstrapConfig):
     max_bootstrapped_demos: int = key(4, "Demos made from right answers.", ge=1)
     num_candidate_programs: int = key(4, "Random sets beside the three fixed candidates.", ge=0)
     stop_at_score: float | None = key(None, "Stop early at this score on val (0 to 1).", ge=0, le=1)
+
+
+@dataclass
+class CoproConfig(OptimizerConfig):
+    """COPRO: instructions rewritten by a language model, those that do best on train rewritten again."""
+
+    breadth: int = key(3, "Instructions tried in each round.", ge=2)
+    depth: int = key(2, "Rounds.", ge=1)
+    init_temperature: float = key(1.0, "Temperature at which they are written.", ge=0, le=2)
+
+
+BUDGETS = ("light", "medium", "heavy")
+
+
+@dataclass
+class MiproConfig(OptimizerConfig):
+    """MIPROv2: instructions and demos together, by Bayesian search over their combinations on val."""
+
+    budget: str | None = key("light", "How much is tried; or give num_candidates and num_trials.", choices=BUDGETS)
+    num_candidates: int | None = key(None, "Instructions and sets of demos to choose among; wants budget=null.", ge=2)
+    num_trials: int | None = key(None, "Combinations measured; wants budget=null.", ge=1)
+    max_bootstrapped_demos: int = key(4, "Demos made from right answers.", ge=0)
+    max_labeled_demos: int = key(4, "Demos in all, filled up with reference answers.", ge=0)
+    metric_threshold: float | None = key(
+        None, "Score from which an answer counts as right (empty: 1; needed with a graded metric).", ge=0, le=1
+    )
+    seed: int = key(9, "Seed of the search (DSPy takes 0 for 9).", ge=1)
+
+
+@dataclass
+class GepaConfig(OptimizerConfig):
+    """GEPA: instructions rewritten in the light of what the metric said of wrong answers."""
+
+    budget: str | None = key(None, "How much is tried; or give max_metric_calls.", choices=BUDGETS)
+    max_metric_calls: int | None = key(240, "Answers scored in all; wants budget=null.", ge=1)
+    reflection_minibatch_size: int = key(3, "Answers that each rewriting is told about.", ge=1)
+    seed: int = key(0, "Seed of the search.", ge=0)
+
+
+@dataclass
+class SimbaConfig(OptimizerConfig):
+    """SIMBA: rules and demos out of the questions whose answers differ most from try to try."""
+
+    bsize: int = key(16, "Train questions of a step.", ge=2)
+    num_candidates: int = key(3, "Programs made and tries at each question, in a step.", ge=1)
+    max_steps: int = key(2, "Steps.", ge=1)
+    max_demos: int = key(2, "Demos in the prompt at the most.", ge=0)
+    seed: int = key(0, "Seed of the search.", ge=0)
+
+
+@dataclass
+class InferRulesConfig(BootstrapConfig):
+    """InferRules: rules that a language model reads out of train questions, added to the instructions."""
+
+    num_candidates: int = key(4, "Sets of rules tried on val.", ge=1)
+    num_rules: int = key(6, "Rules asked for in a set.", ge=1)
+    max_examples: int = key(16, "Train questions that the rules are read out of: they must fit the context.", ge=1)
+
+
+@dataclass
+class FinetuneConfig(OptimizerConfig):
+    """BootstrapFinetune: the weights of an embedded model, by LoRA."""
+
+    source: str = key(
+        "labels",
+        "labels: the reference answers of train; teacher: a teacher's right answers; both.",
+        choices=("labels", "teacher", "both"),
+    )
+    max_examples: int | None = key(1000, "Train questions learned from (empty: all); not bound to max_train.", ge=1)
+    max_traces: int | None = key(200, "Train questions that the teacher is asked (empty: all of max_examples).", ge=1)
+    metric_threshold: float | None = key(
+        None, "Score from which a teacher's answer is learned (empty: 1; needed with a graded metric).", ge=0, le=1
+    )
+    exclude_demos: bool = key(True, "Whether the tuned program does without the demos of earlier steps.")
+    epochs: float = key(1.0, "Times that each question is learned.", ge=0.01)
+    learning_rate: float = key(5e-4, "Of AdamW, after a short rise; it falls to 0.", ge=1e-7, le=1)
+    rank: int = key(16, "Rank of the adapter.", ge=1, le=256)
+    alpha: int = key(32, "Scale of the adapter, which the rank divides.", ge=1)
+    batch_tokens: int = key(700, "Tokens of a step: more is a little faster and takes more memory.", ge=64)
+    seed: int = key(0, "Seed of the adapter's beginning and of the order.", ge=0)
+
+
+@dataclass
+class BetterTogetherConfig(OptimizerConfig):
+    """BetterTogether: several optimizers one after the other, prompts and weights."""
+
+    strategy: str = key("p -> w", 'Steps or optimizers, with " -> " between them.')
+    steps: dict[str, Any] = key({}, "Steps by the name the strategy has for them: an optimizer's name and keys.")
+    seed: int = key(0, "Seed of the order of train, which is shuffled before each step.", ge=0)
+
+
+@dataclass
+class EnsembleConfig(OptimizerConfig):
+    """Ensemble: the best candidates of an optimizer answer, and the majority decides."""
+
+    size: int = key(3, "Programs that answer.", ge=2)
+    of: dict[str, Any] = key({}, "The optimizer whose candidates they are: its name and keys.")
 
 
 @dataclass
@@ -155,7 +264,11 @@ class TermConfig:
 class MetricConfig:
     """How an answer is scored."""
 
-    name: str = key(MISSING, "Name of the metric.", choices=("contains", "exact_match", "token_f1", "theological"))
+    name: str = key(
+        MISSING,
+        "Name of the metric.",
+        choices=("contains", "exact_match", "token_f1", "theological", "semantic", "judge", "weighted"),
+    )
 
 
 @dataclass
@@ -170,6 +283,30 @@ class TheologicalConfig(ContainsConfig):
     """As contains, and every critical term of the reference answer is named."""
 
     terms: dict[str, TermConfig] = key({}, "Critical terms by name.")
+
+
+@dataclass
+class SemanticConfig(MetricConfig):
+    """The answer means what an accepted answer means, by the vectors of an embedder."""
+
+    threshold: float = key(0.5, "Cosine similarity from which an answer counts as right.", ge=-1, le=1)
+
+
+@dataclass
+class JudgeConfig(MetricConfig):
+    """A language model says whether the answer is right."""
+
+    rubric: str = key(MISSING, "What the judge is told.")
+    partly: float = key(0.5, "What a partly right answer is worth.", ge=0, le=1)
+
+
+@dataclass
+class WeightedConfig(MetricConfig):
+    """Several metrics in one."""
+
+    parts: dict[str, Any] = key(
+        {}, "Weight of each metric by its name; or {weight: …} with the keys of its own that shall differ."
+    )
 
 
 @dataclass
@@ -229,7 +366,7 @@ class CorpusConfig:
 
 @dataclass
 class AssertionsConfig:
-    """Checks that an answer must pass; a failed one is fed back and the question asked again."""
+    """Checks that an answer must pass; a failed hard one is fed back and the question asked again."""
 
     name: str = key(MISSING, "Name of the set.", affects_result=False)
     checks: dict[str, Any] = key({}, "Checks by name, each with its parameters.")
@@ -264,13 +401,27 @@ class Config:
     tracking: TrackingConfig = dataclasses.field(default=MISSING, metadata={"affects_result": False})
     # What comes out of it is known by the digest of the dataset.
     corpus: CorpusConfig = dataclasses.field(default_factory=CorpusConfig, metadata={"affects_result": False})
+    teacher: EndpointConfig | None = key(None, "Model that an optimizer learns from.")
+    judge: EndpointConfig | None = key(None, "Model that judges answers.")
+    embedder: EndpointConfig | None = key(None, "Model that gives answers a place by their meaning.")
     target_accuracy: float = key(0.95, "The score to reach on test.", ge=0, le=1)
+    plugins: list[str] = key([], "Modules that functions of your own may be taken from; no other is imported.")
     rerun: bool = key(False, "Ask the model again even where the answers are known.", affects_result=False)
     reproduced_from: str | None = key(None, "The run that this one repeats; set by reproduce=.", affects_result=False)
 
 
 GROUPS = tuple(field.name for field in dataclasses.fields(Config) if field.default is MISSING)
 """The groups of conf/ that make a run."""
+
+HELPERS = ("teacher", "judge", "embedder")
+"""The further models that a run may ask, each an option of the group endpoint: `endpoint@judge=lm_studio`."""
+
+
+def endpoints(config: Config) -> dict[str, EndpointConfig]:
+    """The endpoints of a run by their key, the one that answers first."""
+    named = {name: getattr(config, name) for name in ("endpoint", *HELPERS)}
+    return {name: endpoint for name, endpoint in named.items() if isinstance(endpoint, EndpointConfig)}
+
 
 _SCHEMAS: dict[str, type] = {
     "endpoint": EndpointConfig,
@@ -280,16 +431,37 @@ _SCHEMAS: dict[str, type] = {
     "tracking": TrackingConfig,
     "optimizer/none": OptimizerConfig,
     "optimizer/labeled": LabeledConfig,
+    "optimizer/knn": KnnConfig,
     "optimizer/bootstrap": BootstrapConfig,
     "optimizer/bootstrap_random_search": BootstrapRandomSearchConfig,
+    "optimizer/copro": CoproConfig,
+    "optimizer/mipro": MiproConfig,
+    "optimizer/gepa": GepaConfig,
+    "optimizer/simba": SimbaConfig,
+    "optimizer/infer_rules": InferRulesConfig,
+    "optimizer/finetune": FinetuneConfig,
+    "optimizer/better_together": BetterTogetherConfig,
+    "optimizer/ensemble": EnsembleConfig,
     "metric/exact_match": MetricConfig,
     "metric/token_f1": MetricConfig,
     "metric/contains": ContainsConfig,
     "metric/theological": TheologicalConfig,
+    "metric/semantic": SemanticConfig,
+    "metric/judge": JudgeConfig,
+    "metric/weighted": WeightedConfig,
     "dataset/built": BuiltConfig,
     "dataset/translation_questions": TranslationQuestionsConfig,
     "dataset/jsonl": JsonlConfig,
 }
+
+
+def of(option: str) -> type:
+    """The schema of an option of a group (`metric/judge`), or of all options of the group.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return _SCHEMAS.get(option) or _SCHEMAS[option.partition("/")[0]]
 
 
 def register() -> None:

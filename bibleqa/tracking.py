@@ -4,6 +4,7 @@ MLflow is asked only after the run's own files are complete: a tracker that is d
 and `bibleqa track <folder>` makes that up later.
 """
 
+import json
 import logging
 import os
 import re
@@ -103,10 +104,29 @@ def _fill(
     summary = folder.finish(summarise(run_id))
     now = get_current_time_millis()
     numbers = [(key, value) for key, value in _flat(summary) if isinstance(value, (int, float))]
-    client.log_batch(run_id, metrics=[Metric(key, float(value), now, 0) for key, value in numbers])
+    candidates = _candidates(folder)
+    if candidates:
+        columns = {key: [one[key] for one in candidates] for key in candidates[0]}
+        client.log_table(run_id, columns, "candidates_table.json")
+    trials = [
+        Metric(f"candidate_{key}", float(one[key]), now, step)
+        for step, one in enumerate(candidates)
+        for key in ("score", "val")
+        if one[key] is not None
+    ]
+    client.log_batch(run_id, metrics=[*(Metric(key, float(value), now, 0) for key, value in numbers), *trials])
     client.log_artifact(run_id, str(folder.path / "summary.json"))
     client.set_terminated(run_id, "FINISHED" if summary["status"] == "finished" else "FAILED")
     return summary
+
+
+def _candidates(folder: RunFolder) -> list[dict[str, Any]]:
+    """What the optimizer tried, as rows of a table: the program as text."""
+    try:
+        candidates = folder.read_json("candidates.json")
+    except FileNotFoundError:
+        return []  # the run failed before
+    return [{**one, "program": json.dumps(one["program"], ensure_ascii=False)} for one in candidates]
 
 
 def _down() -> tuple[type[Exception], ...]:

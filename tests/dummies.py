@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Self
 
 import dspy
@@ -38,9 +39,12 @@ class Script:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
+    def say(self, request: Request) -> str | Exception:
+        return self.answer(request.messages[-1].text or "")
+
     def complete(self, request: Request) -> Response:
         self.asked.append(request)
-        said = self.answer(request.messages[-1].text or "")
+        said = self.say(request)
         if isinstance(said, Exception):
             raise said
         return Response(
@@ -55,6 +59,50 @@ class Script:
 def model(answer: Callable[[str], str | Exception]) -> dspy.LM:
     """A language model that answers by a script; nothing is cached."""
     return dspy.LM("script/ed", engine=Script(answer), cache=False, num_retries=0)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A whole request, taken apart."""
+
+    system: str
+    shown: str
+    """The messages before the last one: demos and history."""
+    last: str
+    seed: int | None
+    temperature: float | None
+
+    @property
+    def wanted(self) -> list[str]:
+        """The fields that the adapter asks for."""
+        respond = self.last.rpartition("Respond with")[2]
+        return re.findall(r"`(\w+)`", respond) if self.in_json else re.findall(r"\[\[ ## (\w+) ## \]\]", respond)[:-1]
+
+    @property
+    def in_json(self) -> bool:
+        return self.last.rpartition("Respond with")[2].startswith(" a JSON object")
+
+
+class Reader(Script):
+    """A script that goes by the whole request."""
+
+    def __init__(self, reply: Callable[[Asked], str | Exception]):
+        super().__init__(lambda last: "")
+        self.reply = reply
+
+    def say(self, request: Request) -> str | Exception:
+        return self.reply(taken_apart(request))
+
+
+def taken_apart(request: Request) -> Asked:
+    *shown, last = (message.text or "" for message in request.messages)
+    config = request.config
+    return Asked(str(request.system or ""), "\n".join(shown), last, config.seed, config.temperature)
+
+
+def reader(reply: Callable[[Asked], str | Exception], name: str = "script/ed", **settings: Any) -> dspy.LM:
+    """A language model that reads the whole request."""
+    return dspy.LM(name, engine=Reader(reply), cache=False, num_retries=0, **settings)
 
 
 def chat(answer: str) -> str:

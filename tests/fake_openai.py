@@ -29,6 +29,7 @@ from typing import Any
 
 MODEL = "fake-model"
 CHAT = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
 
 
@@ -160,11 +161,17 @@ class Request:
         return Asked(self.body)
 
 
+def letters(text: str) -> list[float]:
+    """An embedding: how often each letter stands in a text."""
+    return [float(text.lower().count(letter)) for letter in "abcdefghijklmnopqrstuvwxyz"]
+
+
 class Server:
     """The server's script, and what it was asked so far. All of it may be changed while it runs.
 
     Attributes:
         answer: From a chat request to the answer.
+        vector: From a text to its embedding.
         faults: The first that strikes a request decides.
         key: When set, requests without it get 401.
         models: What it offers; another model gets 404.
@@ -175,6 +182,7 @@ class Server:
         self.base_url = f"http://127.0.0.1:{port}/v1"
         self.answer = answer
         self.models = list(models)
+        self.vector: Callable[[str], list[float]] = letters
         self.faults: list[Fault] = []
         self.key: str | None = None
         self.requests: list[Request] = []
@@ -185,6 +193,11 @@ class Server:
     def chats(self) -> list[Request]:
         """The chat requests."""
         return [request for request in self.requests if request.path == CHAT]
+
+    @property
+    def embedded(self) -> list[list[str]]:
+        """The texts of each request for embeddings."""
+        return [request.body["input"] for request in self.requests if request.path == EMBEDDINGS]
 
     @property
     def questions(self) -> list[str]:
@@ -206,11 +219,21 @@ class Server:
             return fault.status, fault.kind, fault.body
         if request.path == MODELS:
             content: Any = {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
+        elif request.path == EMBEDDINGS and request.body["model"] in self.models:
+            content = self._embeddings(request.body)
         elif request.path != CHAT or request.body["model"] not in self.models:
             return 404, fault.kind, json.dumps({"error": {"message": f"no such model or path: {request.path}"}})
         else:
             content = self._completion(request.asked, fault.model or request.body["model"])
         return fault.status, fault.kind, json.dumps(content)
+
+    def _embeddings(self, body: dict[str, Any]) -> dict[str, Any]:
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        rows = [{"object": "embedding", "index": n, "embedding": self.vector(text)} for n, text in enumerate(texts)]
+        tokens = sum(len(text.split()) for text in texts)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        # Nothing says that they come in order.
+        return {"object": "list", "data": rows[::-1], "model": body["model"], "usage": usage}
 
     def _completion(self, asked: Asked, model: str) -> dict[str, Any]:
         text = written(asked, self.answer(asked))

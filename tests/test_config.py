@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dummies import example as question
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from options import OPTIONS, OWN_FILES, choosing
@@ -15,11 +16,12 @@ from project import HOME, Project, end
 from bibleqa import assertions, config, metrics, paths, schema
 from bibleqa import program as programs
 from bibleqa.errors import ConfigError
-from bibleqa.schema import GROUPS, Config, TranslationQuestionsConfig
+from bibleqa.schema import GROUPS, Config, TranslationQuestionsConfig, WeightedConfig
 
 pytestmark = pytest.mark.usefixtures("project")
 
 SECRET = "sk-never-to-be-seen"
+THRESHOLD = "optimizer.metric_threshold=1"
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -30,7 +32,8 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
     assert type(chosen) in schema._SCHEMAS.values()
     assert programs.build(composed.program).predictors()
     assert programs.adapter(composed.adapter)
-    assert metrics.build(composed.metric).score(["Seth"], "Seth").value == 1
+    if group != "metric" or option not in ("semantic", "judge"):  # which ask a model
+        assert metrics.build(composed).score(question(1), "Son1").value == 1
     assert list(assertions.build(composed.assertions)) == list(composed.assertions.checks)
 
 
@@ -58,7 +61,7 @@ def test_help_names_every_option_and_shows_an_example_of_every_group(project: Pa
 
 def test_every_example_in_the_help_composes() -> None:
     text = (paths.conf() / "hydra" / "help" / "bibleqa.yaml").read_text(encoding="utf-8")
-    examples = re.findall(r"python run\.py ((?:[\w.]+=\S+ ?)+)", text)
+    examples = re.findall(r"python run\.py ((?:[\w.@]+=\S+ ?)+)", text)
     assert len(examples) > 8
     for shown in examples:
         overrides = [word for word in shown.split() if not word.startswith("reproduce=")]
@@ -116,6 +119,49 @@ WRONG = {
     "a password in an address": ([f"endpoint.base_url=http://me:{SECRET}@host/v1"], ["endpoint.base_url", "password"]),
     "a password for the tracker": ([f"tracking.uri=http://me:{SECRET}@host"], ["tracking.uri", "password"]),
     "unknown key put into a table": (["+metric.terms.elohim.form=[x]"], ["metric.terms.elohim.form", "unknown key"]),
+    "a key of a judge that is not there": (["judge.temperature=1"], ["judge", "endpoint@judge="]),
+    "an endpoint as a key": (["judge=lm_studio"], ["judge=lm_studio", "endpoint@judge="]),
+    "no option for a judge": (["endpoint@judge=5"], ["endpoint@judge=5", "one option"]),
+    "unknown option for a judge": (["endpoint@judge=nobody"], ["endpoint=nobody", "no such option", "lm_studio"]),
+    "unknown key of a judge": (
+        ["metric=judge", THRESHOLD, "endpoint@judge=openai", "judge.modle=x"],
+        ["judge.modle", "unknown key", "model"],
+    ),
+    "a judge that nobody asks": (["endpoint@judge=openai"], ["judge", "metric=theological", "~endpoint@judge"]),
+    "an embedder that nobody asks": (
+        ["metric=judge", THRESHOLD, "endpoint@embedder=openai"],
+        ["embedder", "metric=judge", "~endpoint@embedder"],
+    ),
+    "a key for a judge's variable": (
+        ["metric=judge", THRESHOLD, "endpoint@judge=openai", f"judge.api_key_env={SECRET}"],
+        ["judge.api_key_env", "name of an environment"],
+    ),
+    "a password in a judge's address": (
+        ["metric=judge", THRESHOLD, "endpoint@judge=openai", f"judge.base_url=http://me:{SECRET}@host/v1"],
+        ["judge.base_url", "password"],
+    ),
+    "a weighted metric of nothing": (
+        ["metric=weighted", "~metric.parts.theological", "~metric.parts.token_f1"],
+        ["metric.parts={}", "at least one"],
+    ),
+    "a part that is weighted itself": (
+        ["metric=weighted", "+metric.parts.weighted=1"],
+        ["metric.parts.weighted", "token_f1"],
+    ),
+    "a part that is unknown": (["metric=weighted", "+metric.parts.bleu=1"], ["metric.parts.bleu", "token_f1"]),
+    "a weight of nothing": (["metric=weighted", "metric.parts.token_f1=0"], ["metric.parts.token_f1=0", "above 0"]),
+    "no weight": (
+        ["metric=weighted", "metric.parts.theological={slack_words: 2}"],
+        ["metric.parts.theological=None", "above 0"],
+    ),
+    "an unknown key of a part": (
+        ["metric=weighted", "metric.parts.theological={weight: 1, slack: 2}"],
+        ["metric.parts.theological.slack", "unknown key", "slack_words"],
+    ),
+    "a value of a part out of range": (
+        ["metric=weighted", "metric.parts.theological={weight: 1, slack_words: -1}"],
+        ["metric.parts.theological.slack_words=-1", "0 or more"],
+    ),
     "secret as an option": ([f"--client_secret={SECRET}"], ["client_secret", ".env"]),
 }
 
@@ -164,7 +210,7 @@ def test_a_refused_run_says_one_line_and_leaves_nothing(project: Path, case: str
 def test_an_unknown_check_is_refused_before_anything_is_made(project: Path) -> None:
     said = end(Project(project, "").start_bare("+assertions.checks={grounded:{},biblical:{}}"))
     assert (said.code, said.out) == (2, "")
-    assert said.complaint == "bibleqa: assertions.checks.biblical: no such check; there are grounded"
+    assert said.complaint.startswith("bibleqa: assertions.checks.biblical: no such check; there are grounded, answers")
     assert [path.name for path in project.iterdir()] == ["outputs"]
     assert list(project.glob("outputs/*")) == []
 
@@ -188,6 +234,35 @@ def test_variables_come_from_the_predecessors_file_too(project: Path, monkeypatc
 def test_the_number_of_threads_is_settled_for_the_machine() -> None:
     assert (config.compose().endpoint.threads or 0) >= 1
     assert config.compose(["endpoint=openai", "endpoint.threads=null"]).endpoint.threads == 8
+
+
+def test_a_model_that_a_metric_asks_is_chosen_where_nobody_did() -> None:
+    judged, compared = (config.compose([f"metric={name}", THRESHOLD]) for name in ("judge", "semantic"))
+    assert (judged.judge and judged.judge.name, judged.embedder) == ("embedded_large", None)
+    assert (compared.embedder and compared.embedder.name, compared.judge) == ("embedded_tiny", None)
+    both = config.compose(["metric=weighted", THRESHOLD, "+metric.parts={judge: 1, semantic: 1}"])
+    assert both.judge
+    assert both.embedder
+    assert (both.judge.threads or 0) >= 1
+
+
+def test_a_judge_of_ones_own_is_an_endpoint_like_any_other() -> None:
+    composed = config.compose(["metric=judge", THRESHOLD, "endpoint@judge=lm_studio", "judge.model=mine"])
+    assert composed.judge == config.compose(["endpoint=lm_studio", "endpoint.model=mine"]).endpoint
+    assert composed.endpoint.kind == "embedded"
+
+
+def test_the_parts_of_a_weighted_metric_are_written_out() -> None:
+    composed = config.compose(["metric=weighted", THRESHOLD, "metric.parts.theological={weight: 2, slack_words: 1}"])
+    assert isinstance(composed.metric, WeightedConfig)
+    part = composed.metric.parts["theological"]
+    assert (part["weight"], part["slack_words"], part["terms"]["elohim"]["strongs"]) == (2.0, 1, "H430")
+    assert composed.metric.parts["token_f1"] == {"weight": 0.3}
+
+
+def test_a_value_of_a_part_is_never_an_interpolation() -> None:
+    metric = WeightedConfig("weighted", {"judge": {"weight": 1, "rubric": "${oc.env:HOME} \\${x}"}})
+    assert config.weighted_parts(metric)["judge"][1].rubric == "${oc.env:HOME} \\${x}"  # type: ignore[attr-defined]
 
 
 def test_a_table_takes_further_entries() -> None:

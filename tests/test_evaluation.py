@@ -11,7 +11,7 @@ from typing import Any
 import dspy
 import pytest
 from dspy.utils.exceptions import AdapterParseError, LMServerError, LMTransportError
-from dummies import chat, example, model, son
+from dummies import chat, example, item, model, son
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from bibleqa import assertions, evaluation
 from bibleqa import program as programs
 from bibleqa.evaluation import Evaluator, Outcome
 from bibleqa.lm.meter import Meter
-from bibleqa.metrics import Contains
+from bibleqa.metrics import Contains, Score
 from bibleqa.schema import AssertionsConfig, ProgramConfig
 
 
@@ -66,6 +66,37 @@ def test_they_add_up_to_what_they_are() -> None:
     found = evaluation.scores(outcomes)
     assert (found["score"], found["n"], found["errors"], found["unreadable"]) == (5 / 7, 7, 1, 1)
     assert found["by_type"] == {"kinship": {"score": 5 / 7, "n": 7}}
+
+
+class Refusing:
+    """A metric whose judge does not answer."""
+
+    def score(self, example: dspy.Example, answer: str) -> Score:
+        raise DOWN
+
+
+def test_a_judge_that_fails_is_an_error_and_the_answer_is_kept() -> None:
+    (outcome,) = Evaluator(Refusing(), {}, Meter(), 1).evaluate(Scripted({}), [example(0)], "baseline", lambda _: None)
+    assert (outcome.score, outcome.prediction, outcome.feedback) == (None, "Son0", "No score came.")
+    assert outcome.error == {"class": "LMServerError", "message": "upstream\nbroke"}
+
+
+def anchors(*pairs: tuple[float | None, str | None]) -> dict[str, Any]:
+    """How scores of answers to anchor questions agree with `contains`; the answer is Seth."""
+    examples = [programs.example(replace(item(n, answer="Seth"), id=f"anchor:{n}")) for n in range(len(pairs))]
+    outcomes = [replace(outcome(f"anchor:{n}", score), prediction=said) for n, (score, said) in enumerate(pairs)]
+    generated = outcome("i9", 1.0)
+    return evaluation.agreement([*outcomes, generated], [*examples, example(9)], Contains(6))
+
+
+def test_agreement_is_that_of_the_hand_written_questions_cut_at_half() -> None:
+    found = anchors((1.0, "Seth"), (0.5, "Seth"), (0.4, "Enos"), (1.0, "Enos"), (None, "Seth"), (0.0, None))
+    assert found == {"n": 4, "agreement": 0.75, "kappa": pytest.approx(0.5)}
+
+
+def test_agreement_of_nothing_is_none() -> None:
+    assert anchors() == {"n": 0, "agreement": None, "kappa": None}
+    assert anchors((1.0, "Seth"), (1.0, "Seth")) == {"n": 2, "agreement": 1.0, "kappa": None}
 
 
 def test_a_defect_of_the_program_is_no_outcome() -> None:

@@ -17,6 +17,7 @@ from options import choosing
 from project import HOME
 
 from bibleqa import config, provenance
+from bibleqa.errors import ConfigError
 from bibleqa.schema import Config, TermConfig
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -72,7 +73,11 @@ def other(value: Any) -> Any:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("overrides", CONFIGS.values(), ids=CONFIGS)
-def test_every_key_changes_it_but_those_that_cannot_change_a_result(overrides: list[str]) -> None:
+def test_every_key_changes_it_but_those_that_cannot_change_a_result(
+    overrides: list[str], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "x.py").touch()  # the further entry of a list: of plugins, a module
+    monkeypatch.syspath_prepend(project)
     composed = config.compose(overrides)
     before = fingerprint(composed)
     neutral = set()
@@ -105,6 +110,31 @@ def test_every_entry_of_a_table_changes_it(change: list[str]) -> None:
 def test_another_share_of_a_check_changes_it() -> None:
     strict, mild = ["assertions=grounded"], ["assertions=grounded", "assertions.checks.grounded.min_share=0.5"]
     assert fingerprint(config.compose(strict)) != fingerprint(config.compose(mild))
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_source_of_a_plugin_changes_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project)
+    (project / "package").mkdir()
+    files = [project / name for name in ("own.py", "package/__init__.py", "package/part.py")]
+    for file in files:
+        file.write_text("A = 1\n")
+    composed = config.compose(["plugins=[own,package]"])
+    found = [fingerprint(composed)]
+    assert fingerprint(composed) == found[0]
+    for file in files:
+        file.write_text("A = 2\n")
+        found.append(fingerprint(composed))
+    found.append(fingerprint(config.compose(["plugins=[own]"])))
+    assert len(set(found)) == 5
+    assert "own" not in sys.modules
+
+
+@pytest.mark.parametrize("module", ["nowhere_at_all", "nowhere.at_all", ".own", "own-checks", "", "sys"])
+def test_a_plugin_without_a_source_is_refused(module: str) -> None:
+    composed = config.compose([f"plugins=['{module}']"])
+    with pytest.raises(ConfigError, match=f"plugins={module}: no module of that name"):
+        fingerprint(composed)
 
 
 def test_data_and_model_change_it() -> None:

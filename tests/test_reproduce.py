@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from options import OPTIONS, choosing
 
-from bibleqa import config, paths, reproduce
+from bibleqa import assertions, config, paths, reproduce
 from bibleqa.errors import ConfigError
 from bibleqa.schema import GROUPS, Config, TermConfig
 
@@ -99,6 +99,46 @@ def test_a_parameter_that_a_saved_check_leaves_out_stays_out() -> None:
     assert again(saved(config.to_yaml(composed))).assertions.checks == {"grounded": {}}
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["metric=judge"],
+        ["metric=judge", "endpoint@judge=lm_studio", "judge.model='a: b'", "judge.threads=1", "metric.partly=0.2"],
+        ["metric=semantic", "endpoint@embedder=openai", "embedder.base_url=http://127.0.0.1:1/v1"],
+        ["metric=weighted", "metric.parts.theological={weight: 2, slack_words: 1}", "+metric.parts.judge=1"],
+        ["metric=weighted", "~metric.parts.theological", "endpoint@judge=openai", "+metric.parts.judge=3"],
+    ],
+    ids=str,
+)
+def test_a_run_with_further_models_comes_back(overrides: list[str]) -> None:
+    composed = config.compose(["optimizer=none", *overrides])
+    assert comparable(again(saved(config.to_yaml(composed)))) == composed
+
+
+def test_another_judge_takes_the_place_of_the_saved_one() -> None:
+    run = saved(
+        config.to_yaml(config.compose(["optimizer=none", "metric=judge", "endpoint@judge=vllm", "judge.seed=5"]))
+    )
+    repeated = again(run, "endpoint@judge=openai")
+    assert repeated.judge == config.compose(["endpoint=openai"]).endpoint
+    assert again(run, "metric=contains", "~endpoint@judge").judge is None
+
+
+def test_plugins_are_never_taken_from_a_saved_run() -> None:
+    run = saved(config.to_yaml(config.compose(["plugins=[evil]"])))
+    assert not any("evil" in override for override in reproduce.expand([run]))
+    assert again(run).plugins == []
+    assert again(run, "plugins=[mine]").plugins == ["mine"]
+
+
+def test_a_saved_check_of_ones_own_comes_back_and_asks_for_its_plugin() -> None:
+    own = "+assertions.checks={brief:{function:my_checks.brief,most:3}}"
+    repeated = again(saved(config.to_yaml(config.compose(["assertions=strict", "plugins=[my_checks]", own]))))
+    assert repeated.assertions.checks["brief"] == {"function": "my_checks.brief", "most": 3}
+    with pytest.raises(ConfigError, match=r"allow it with plugins=\[my_checks\]"):
+        assertions.build(repeated.assertions, repeated.plugins)
+
+
 def test_further_overrides_win() -> None:
     run = saved(config.to_yaml(config.compose(["optimizer=labeled", "optimizer.k=3", "dataset.seed=5"])))
     repeated = again(run, "optimizer.k=2", "metric.terms.elohim.strongs=H1", "rerun=false")
@@ -158,7 +198,7 @@ def test_a_value_is_never_an_interpolation(monkeypatch: pytest.MonkeyPatch, text
         {"endpoint": {"name": "embedded", "model@hydra": "x"}},
         {"metric": {"name": "theological", "terms": {"a:${oc.env:HOME},b": {"strongs": "H1"}}}},
         {"metric": {"name": "theological", "terms": {1: {"strongs": "H1"}}}},
-        {"plugins": ["evil"]},
+        {"plugin": ["evil"]},
     ],
     ids=str,
 )

@@ -57,7 +57,7 @@ def answers_again(project: str, folder: str) -> dict[str, str | None]:
     programs.load(program, Path(folder) / "program.json").set_lm(lm)
     examples = [programs.example(item) for item in slices.load(saved.dataset).test]
     settings = {"lm": lm, "adapter": programs.adapter(saved.adapter)}
-    evaluator = Evaluator(metrics.build(saved.metric), settings, Meter(), workers=1)
+    evaluator = Evaluator(metrics.build(saved), settings, Meter(), workers=1)
     outcomes = evaluator.evaluate(program, examples[::-1], "optimized", lambda outcome: None)
     return {outcome.id: outcome.raw if outcome.unreadable else outcome.prediction for outcome in outcomes}
 

@@ -1,5 +1,6 @@
 """Which questions of a dataset a run takes."""
 
+import dataclasses
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -60,6 +61,15 @@ def load(config: DatasetConfig, corpus: CorpusConfig | None = None) -> Dataset:
             raise ConfigError(f"dataset: no {split} questions are left; loosen dataset.types, books or open_book")
     _check_apart(dataset)
     return dataset
+
+
+def train_pool(config: DatasetConfig, corpus: CorpusConfig) -> list[Item]:
+    """All train questions of a dataset, those of the run's own slice first: for a weight step, which takes many.
+
+    Raises:
+        ConfigError: As `load`.
+    """
+    return load(dataclasses.replace(config, max_train=None), corpus).train
 
 
 def files(config: DatasetConfig, corpus: CorpusConfig) -> dict[str, Path]:

@@ -6,18 +6,20 @@ temperature 0 depends on nothing but its prompt. Computed in other pieces, the s
 numbers, and every now and then another word.
 """
 
+import hashlib
 import importlib.metadata
+import json
 import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from bibleqa import artifacts
+from bibleqa import artifacts, schema
 from bibleqa.artifacts import Artifact
 from bibleqa.errors import ConfigError, EndpointUnusable
 from bibleqa.lm import models
-from bibleqa.schema import EndpointConfig
+from bibleqa.schema import Config, EndpointConfig
 
 if TYPE_CHECKING:
     from dspy.lm15 import Request, Response
@@ -30,16 +32,46 @@ MODELS: dict[str, Artifact] = {
 
 
 def digest(endpoint: EndpointConfig) -> str | None:
-    """sha256 of the model's file, or None for an endpoint that is not embedded.
+    """sha256 of the model's file, and of the adapter's where there is one; None for an endpoint not embedded.
 
     Raises:
-        ConfigError: No embedded model has that name.
+        ConfigError: No embedded model has that name, or the adapter is not one of it.
     """
     if endpoint.kind != "embedded":
         return None
     if endpoint.model not in MODELS:
         raise ConfigError(f"endpoint.model={endpoint.model}: no such embedded model; there are {', '.join(MODELS)}")
-    return MODELS[endpoint.model].sha256
+    base = MODELS[endpoint.model].sha256
+    return f"{base}+{adapter_digest(endpoint)}" if endpoint.adapter else base
+
+
+def digests(config: Config) -> dict[str, str]:
+    """The digest of every embedded model that a run asks, by what it is to the run (`endpoint`, `teacher`, …)."""
+    found = {role: digest(endpoint) for role, endpoint in schema.endpoints(config).items()}
+    return {role: sha256 for role, sha256 in found.items() if sha256}
+
+
+def adapter_digest(endpoint: EndpointConfig) -> str:
+    """sha256 of the adapter that an endpoint names.
+
+    Raises:
+        ConfigError: The file is not there, or is not what the adapter.json beside it says.
+    """
+    assert endpoint.adapter
+    path = Path(endpoint.adapter)
+    try:
+        manifest = json.loads(path.with_name("adapter.json").read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"endpoint.adapter={path}: the adapter.gguf of a run folder is wanted, with its adapter.json ({error})"
+        ) from None
+    if manifest.get("sha256") != found:
+        raise ConfigError(f"endpoint.adapter={path}: the file is damaged, its adapter.json has another digest")
+    if manifest.get("base_model") != endpoint.model:
+        raise ConfigError(f"endpoint.adapter={path}: belongs to {manifest.get('base_model')}, not to {endpoint.model}")
+    return found
 
 
 def version() -> str:
@@ -57,8 +89,8 @@ def version() -> str:
         ) from None
 
 
-CONTEXT_TOKENS = 4096
-"""Prompt and answer together; 0.1 to 0.3 GB of memory with these models."""
+CONTEXT_TOKENS = 8192
+"""Prompt and answer together; 0.1 to 0.5 GB of memory with these models."""
 
 Message = dict[str, str]
 
@@ -83,15 +115,14 @@ class EmbeddedEngine:
     supports_reasoning = False
     supported_params = frozenset({"temperature", "max_tokens", "top_p", "stop", "seed", "response_format"})
 
-    def __init__(self, threads: int, adapters: dict[str, tuple[str, Path]] | None = None):
+    def __init__(self, threads: int):
         """Make an engine; nothing is loaded yet.
 
         Args:
             threads: CPU threads; another number may give other answers.
-            adapters: LoRA adapters by name: the model each belongs to, and its GGUF file.
         """
         self.threads = threads
-        self._adapters = adapters or {}
+        self._adapters: dict[str, tuple[str, Path]] = {}
         self._weights: dict[str, Weights] = {}
         self._lock = threading.RLock()
         self._loaded: tuple[Weights, _Slot] | None = None
@@ -122,6 +153,10 @@ class EmbeddedEngine:
             raise EndpointUnusable(f"endpoint.model={name}: no embedded model of that name; there are {known}")
         self._weights[name] = Weights(artifacts.fetch(MODELS[base]), adapter)
         return self._weights[name]
+
+    def adopt(self, name: str, base: str, adapter: Path) -> None:
+        """Serve a model with a LoRA adapter over it (a GGUF file), under a name of its own."""
+        self._adapters[name] = base, adapter
 
     def load(self, name: str) -> None:
         """Have the model in memory, in place of the one that was there."""

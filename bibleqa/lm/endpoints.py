@@ -5,20 +5,26 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from weakref import WeakValueDictionary
 
 import dspy
 import httpx
 from dspy import lm15
+from dspy.clients.cache import Cache
 from dspy.utils.exceptions import LMAuthError, LMError
 from filelock import FileLock, Timeout
 
 from bibleqa import paths, provenance
-from bibleqa.errors import BibleQAError, EndpointUnusable
+from bibleqa.errors import BibleQAError, ConfigError, EndpointUnusable
 from bibleqa.lm import embedded
 from bibleqa.lm.embedded import EmbeddedEngine
+from bibleqa.lm.finetune import LoRAProvider
 from bibleqa.schema import EndpointConfig
 
 _START = {
@@ -58,17 +64,7 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True, again: str | None =
         BibleQAError: The answers that are kept cannot be read or written.
     """
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # DSPy would download a price list
-    folder = _cache_dir(endpoint, again)
-    if again:
-        _hold(folder)
-    try:
-        dspy.configure_cache(
-            disk_cache_dir=str(folder),
-            disk_size_limit_bytes=2**40,  # answers are never thrown away behind the user's back
-            restrict_pickle=True,
-        )
-    except sqlite3.Error as error:
-        raise BibleQAError(f"the answers kept in {folder} cannot be used: {error}; is the disk full?") from error
+    kept = answers(endpoint, again=again)
     sampling = {
         "temperature": endpoint.temperature,
         "max_tokens": endpoint.max_tokens,
@@ -77,13 +73,17 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True, again: str | None =
     }
     if endpoint.kind == "embedded":
         assert endpoint.threads is not None
-        return _LM(f"embedded/{endpoint.model}", engine=EmbeddedEngine(endpoint.threads), num_retries=0, **sampling)
-    if not endpoint.base_url:
-        raise EndpointUnusable("endpoint.base_url: an address is needed, for instance http://127.0.0.1:1234/v1")
+        engine = EmbeddedEngine(endpoint.threads)
+        name = endpoint.model
+        if endpoint.adapter:
+            name += f"+{embedded.adapter_digest(endpoint)[:12]}"
+            engine.adopt(name, endpoint.model, Path(endpoint.adapter))
+        return _LM(f"embedded/{name}", kept, engine=engine, provider=LoRAProvider(engine), num_retries=0, **sampling)
+    base_url = address(endpoint)
     provider = f"bibleqa-{endpoint.kind}"
     lm15.register_provider(
         lm15.ProviderDefinition.chat(
-            lm15.AccessPolicy(provider=provider, base_url=endpoint.base_url),
+            lm15.AccessPolicy(provider=provider, base_url=base_url),
             compat=lm15.OpenAIChatCompat.preset(endpoint.kind),
             placeholder_key="none",
         ),
@@ -92,23 +92,109 @@ def connect(endpoint: EndpointConfig, *, cache: bool = True, again: str | None =
     )
     return _LM(
         f"{provider}/{endpoint.model}",
+        kept,
         engine="lm15",  # else what lm15 cannot send falls to LiteLLM without a word
-        api_base=endpoint.base_url,
-        api_key=_key(endpoint) or "none",
+        api_base=base_url,
+        api_key=key(endpoint) or "none",
         timeout=endpoint.timeout,
         num_retries=endpoint.retries,
         **sampling,
     )
 
 
+class Answers(Cache):
+    """The answers of one endpoint, in a folder of its own; programs are copied with it, and it is not."""
+
+    def __init__(self, folder: Path):
+        super().__init__(
+            enable_disk_cache=True,
+            enable_memory_cache=True,
+            disk_cache_dir=str(folder),
+            disk_size_limit_bytes=2**40,  # answers are never thrown away behind the user's back
+            restrict_pickle=True,
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+_open: WeakValueDictionary[Path, Answers] = WeakValueDictionary()
+_asked: ContextVar[Answers] = ContextVar("asked")
+"""The answers of the endpoint that is being asked."""
+
+
+class _OfWhoIsAsked(Cache):
+    """DSPy's one cache for all: stands for that of the endpoint which is being asked, else keeps in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_disk_cache=False, enable_memory_cache=True, disk_cache_dir=None)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        kept = _asked.get(None)
+        return kept.get(*args, **kwargs) if kept is not None else super().get(*args, **kwargs)
+
+    def put(self, *args: Any, **kwargs: Any) -> None:
+        kept = _asked.get(None)
+        return kept.put(*args, **kwargs) if kept is not None else super().put(*args, **kwargs)
+
+
 class _LM(dspy.LM):
-    """An LM whose rollouts differ also where the endpoint takes a seed."""
+    """An LM with the answers of its endpoint, whose rollouts differ also where the endpoint takes a seed."""
+
+    def __init__(self, model: str, kept: Answers, **kwargs: Any):
+        super().__init__(model, **kwargs)
+        self._kept = kept
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self._in_use():
+            return super().__call__(*args, **kwargs)
+
+    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+        """As DSPy's."""
+        with self._in_use():
+            return await super().acall(*args, **kwargs)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        token = _asked.set(self._kept)
+        try:
+            yield
+        finally:
+            _asked.reset(token)
 
     def copy(self, **kwargs: Any) -> dspy.LM:
         """As DSPy's; another rollout gets another seed, else the same request would come back the same."""
         if kwargs.get("rollout_id") is not None:
             kwargs.setdefault("seed", (self.kwargs.get("seed") or 0) + kwargs["rollout_id"])
         return super().copy(**kwargs)
+
+
+def answers(endpoint: EndpointConfig, *, again: str | None = None) -> Answers:
+    """The answers of an endpoint that are kept, which its language model is connected with; `again` as there.
+
+    Raises:
+        BibleQAError: They cannot be read or written.
+    """
+    if not isinstance(dspy.__dict__.get("cache"), _OfWhoIsAsked):
+        dspy.cache = _OfWhoIsAsked()
+    folder = _cache_dir(endpoint, again)
+    if again:
+        _hold(folder)
+    try:
+        kept = _open.get(folder) or Answers(folder)
+    except sqlite3.Error as error:
+        raise BibleQAError(f"the answers kept in {folder} cannot be used: {error}; is the disk full?") from error
+    _open[folder] = kept
+    return kept
+
+
+@contextmanager
+def speaking_of(role: str) -> Iterator[None]:
+    """What is wrong in here is said of that role's endpoint (`judge`, `teacher`, `embedder`)."""
+    try:
+        yield
+    except (ConfigError, EndpointUnusable) as error:
+        raise type(error)(f"{role}: {error}") from error
 
 
 def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
@@ -120,7 +206,7 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
     begun = time.perf_counter()
     listed: list[str] = []
     if endpoint.kind == "embedded":
-        lm.engine.load(endpoint.model)
+        lm.engine.load(lm.model.removeprefix("embedded/"))
     else:
         listed = _list_models(endpoint)
     try:
@@ -141,14 +227,19 @@ def concurrency(endpoint: EndpointConfig) -> int:
 def forget(endpoint: EndpointConfig, again: str) -> None:
     """Drop the answers that a run which asked all over again kept apart: it has all it wanted."""
     folder = _cache_dir(endpoint, again)
+    if not (lock := _held.pop(folder, None)):
+        return  # they were another endpoint's too
     (folder / _DONE).touch()
-    dspy.cache.disk_cache.close()
+    if kept := _open.pop(folder, None):
+        kept.disk_cache.close()
     shutil.rmtree(folder, ignore_errors=True)  # what is still open stays on Windows, until the next one comes
-    _held.pop(folder).release()
+    lock.release()
 
 
 def _hold(folder: Path) -> None:
     """Take the folder of a run that asks all over again, without what an earlier one has left when it was done."""
+    if folder in _held:
+        return  # for another endpoint of the same run
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -171,20 +262,36 @@ def _cache_dir(endpoint: EndpointConfig, again: str | None) -> Path:
     return paths.project() / "outputs" / ".cache" / (f"{name}-again-{again[:12]}" if again else name)
 
 
-def _key(endpoint: EndpointConfig) -> str | None:
+def address(endpoint: EndpointConfig) -> str:
+    """Where the server is, up to /v1.
+
+    Raises:
+        EndpointUnusable: The config does not say.
+    """
+    if not endpoint.base_url:
+        raise EndpointUnusable("endpoint.base_url: an address is needed, for instance http://127.0.0.1:1234/v1")
+    return endpoint.base_url
+
+
+def key(endpoint: EndpointConfig) -> str | None:
+    """The secret that the server asks for, from the environment; None for a server that asks for none.
+
+    Raises:
+        EndpointUnusable: The variable is not set.
+    """
     if endpoint.api_key_env is None:
         return None
-    if not (key := os.environ.get(endpoint.api_key_env)):
+    if not (secret := os.environ.get(endpoint.api_key_env)):
         raise EndpointUnusable(
             f"endpoint.api_key_env={endpoint.api_key_env}: that environment variable is not set; .env is a place for it"
         )
-    return key
+    return secret
 
 
 def _list_models(endpoint: EndpointConfig) -> list[str]:
     """The models that the server offers, or nothing when it does not say."""
     assert endpoint.base_url
-    headers = {"Authorization": f"Bearer {key}"} if (key := _key(endpoint)) else {}
+    headers = {"Authorization": f"Bearer {secret}"} if (secret := key(endpoint)) else {}
     try:
         reply = httpx.get(
             f"{endpoint.base_url.rstrip('/')}/models", headers=headers, timeout=httpx.Timeout(30, connect=3)

@@ -164,7 +164,8 @@ def test_a_name_that_no_model_has(engine: EmbeddedEngine) -> None:
 
 
 def test_an_adapter_is_known_by_its_name() -> None:
-    engine = EmbeddedEngine(threads=2, adapters={"tuned": (NAME, Path("tuned.gguf"))})
+    engine = EmbeddedEngine(threads=2)
+    engine.adopt("tuned", NAME, Path("tuned.gguf"))
     base = artifacts.path_of(MODELS[NAME])
 
     assert engine.weights("tuned") == Weights(base, Path("tuned.gguf"))

@@ -1,5 +1,7 @@
 """Language models over real HTTP, from a scripted server."""
 
+import asyncio
+import copy
 import importlib.metadata
 import json
 import socket
@@ -22,7 +24,7 @@ from bibleqa.errors import BibleQAError, EndpointUnusable
 from bibleqa.evaluation import Evaluator
 from bibleqa.lm import endpoints
 from bibleqa.lm.meter import Meter
-from bibleqa.schema import AdapterConfig, EndpointConfig, MetricConfig, ProgramConfig
+from bibleqa.schema import AdapterConfig, EndpointConfig, ProgramConfig
 
 KEY = "sk-marked-for-endpoints"
 
@@ -75,12 +77,20 @@ def test_answers_of_a_run_made_again_are_kept_until_it_has_all(server: Server) -
         endpoints._held.popitem()[1].release()  # the process ended
     assert len(server.chats) == 1
 
-    endpoints.connect(at(server), again="f1")
-    with pytest.raises(BibleQAError, match="another process"):
+    for _ in ("endpoint", "judge"):
         endpoints.connect(at(server), again="f1")
-    endpoints.forget(at(server), "f1")
+    for _ in ("endpoint", "judge"):
+        endpoints.forget(at(server), "f1")
     ask(endpoints.connect(at(server), again="f1"))
     assert len(server.chats) == 2
+
+
+def test_a_run_is_made_again_by_one_process_at_a_time(server: Server) -> None:
+    endpoints.connect(at(server), again="f1")
+    lock = endpoints._held.pop(endpoints._cache_dir(at(server), "f1"))
+    with pytest.raises(BibleQAError, match="another process"):
+        endpoints.connect(at(server), again="f1")
+    lock.release()
 
 
 def ask(lm: dspy.LM, text: str = "Hello?") -> str:
@@ -279,6 +289,43 @@ def test_two_addresses_do_not_answer_for_each_other(tmp_path: Path) -> None:
     assert len(list((tmp_path / "outputs" / ".cache").iterdir())) == 2
 
 
+def test_models_that_are_connected_at_once_answer_each_for_itself(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(fake_openai.running(lambda asked, n=n: f"from {n}")) for n in range(2)]  # type: ignore[misc]
+        lms = [endpoints.connect(at(server)) for server in servers]
+        copies = copy.deepcopy(lms)
+        said = [ask(lm) for lm in [*lms, *copies, lms[0].copy()]]
+
+    assert said == ["from 0", "from 1", "from 0", "from 1", "from 0"]
+    assert [len(server.chats) for server in servers] == [1, 1]
+
+
+def test_an_answer_kept_before_is_known_by_the_same_key(server: Server, tmp_path: Path) -> None:
+    lm = endpoints.connect(at(server))
+    ask(lm)
+    folder = endpoints._cache_dir(at(server), None)
+    dspy.configure_cache(disk_cache_dir=str(folder), restrict_pickle=True)
+    plain = dspy.LM("bibleqa-openai/fake-model", engine="lm15", api_base="http://nowhere/v1", **_sampled(lm))
+
+    assert ask(plain) == "heard Hello?"
+
+
+def _sampled(lm: dspy.LM) -> dict[str, Any]:
+    return {name: lm.kwargs[name] for name in ("temperature", "max_tokens", "seed", "timeout")}
+
+
+async def _asked_later(lm: dspy.LM) -> str:
+    (answer,) = await lm.acall("Hello?")
+    return str(answer)
+
+
+def test_an_answer_is_kept_that_was_awaited(server: Server) -> None:
+    lm = endpoints.connect(at(server))
+
+    assert [asyncio.run(_asked_later(lm)) for _ in range(2)] == ["heard Hello?"] * 2
+    assert len(server.chats) == 1
+
+
 def test_as_many_questions_as_threads_are_under_way_at_once(server: Server) -> None:
     together = Barrier(4)
 
@@ -289,7 +336,7 @@ def test_as_many_questions_as_threads_are_under_way_at_once(server: Server) -> N
     server.answer = answer
     config = at(server, threads=4)
     settings = {"lm": endpoints.connect(config), "adapter": programs.adapter(AdapterConfig("chat"))}
-    evaluator = Evaluator(metrics.build(MetricConfig("exact_match")), settings, Meter(), endpoints.concurrency(config))
+    evaluator = Evaluator(metrics.ExactMatch(), settings, Meter(), endpoints.concurrency(config))
     examples = [
         dspy.Example(
             context="", question=f"{n}?", history=dspy.History(messages=[]), accepted=["Noah"], id=str(n), type="t"
