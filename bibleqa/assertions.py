@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from bibleqa import config
+from bibleqa import options
 from bibleqa.checks import CHECKS, Check, Own
 from bibleqa.errors import ConfigError
 from bibleqa.schema import AssertionsConfig, check_range
@@ -57,23 +55,14 @@ def build(assertions: AssertionsConfig, plugins: Sequence[str] = ()) -> dict[str
         if name not in CHECKS and "function" in given:
             check: Check = _own(where, given, plugins)
         elif name in CHECKS:
-            check = _known(where, CHECKS[name], given)
+            check = options.typed(CHECKS[name], given, where)
         else:
             raise ConfigError(
                 f"{where}: no such check; there are {', '.join(CHECKS)}, and your own: "
                 f"{{{name}: {{function: <module>.<function>}}}}"
             )
-        for problem in check_range(check, f"{where}."):
-            raise ConfigError(problem)
         checks[name] = check
     return checks
-
-
-def _known(where: str, kind: type[Check], parameters: dict[str, Any]) -> Check:
-    try:
-        return cast(Check, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), parameters)))
-    except (OmegaConfBaseException, ValueError, ConfigError) as error:
-        raise ConfigError(f"{where}: {config.explain(error) or error}") from None
 
 
 def _own(where: str, parameters: dict[str, Any], plugins: Sequence[str]) -> Own:
@@ -95,7 +84,10 @@ def _own(where: str, parameters: dict[str, Any], plugins: Sequence[str]) -> Own:
         raise ConfigError(
             f"{where}.function={path}: it is called with (inputs, answer, **parameters): {error}"
         ) from None
-    return Own(function, parameters, severity=severity)
+    own = Own(function, parameters, severity=severity)
+    for problem in check_range(own, f"{where}."):
+        raise ConfigError(problem)
+    return own
 
 
 @dataclass

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bibleqa import config
 from bibleqa.errors import BibleQAError, ConfigError
+from bibleqa.explain import explain
 
 INTERRUPTED = 130
 
@@ -32,7 +32,7 @@ def guarded(main: Callable[[], int | None]) -> int:
         logging.getLogger(__name__).debug("failed", exc_info=True)
         return _say(str(error), 1)
     except Exception as error:
-        if message := config.explain(error):
+        if message := explain(error):
             return _say(message, ConfigError.exit_code)
         raise
 

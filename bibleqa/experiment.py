@@ -28,7 +28,8 @@ def run(config: Config, path: Path) -> None:
         program = assertions.enforce(programs.build(config.program), config.assertions, config.plugins)
         dataset = slices.load(config.dataset, config.corpus)
         optimizers.check(config, len(dataset.train), len(dataset.val))
-        fingerprint = provenance.fingerprint(config, dataset.digest, embedded.digests(config))
+        learned_from = dataset.pool_digest if optimizers.tunes_weights(config.optimizer) else None
+        fingerprint = provenance.fingerprint(config, dataset.digest, embedded.digests(config), learned_from)
         if not config.rerun and (earlier := runs.find_finished(fingerprint)):
             report.earlier(earlier)
             return
@@ -64,7 +65,7 @@ def run(config: Config, path: Path) -> None:
                 lm=lm,
                 teacher=teacher,
                 workers=workers,
-                pool=lambda: [programs.example(item) for item in slices.train_pool(config.dataset, config.corpus)],
+                pool=[programs.example(item) for item in dataset.pool],
                 tell=tell,
             )
 

@@ -11,10 +11,12 @@ from typing import Literal, Protocol
 import dspy
 from dspy.utils.exceptions import AdapterParseError, LMError
 
-from bibleqa import config, text
 from bibleqa import program as programs
+from bibleqa import text
 from bibleqa.lm import embedded, embeddings, endpoints
 from bibleqa.lm.embeddings import Embedder
+from bibleqa.options import option
+from bibleqa.parts import weighted_parts
 from bibleqa.schema import (
     AdapterConfig,
     Config,
@@ -225,7 +227,7 @@ def build(run: Config, *, again: str | None = None) -> Metric:
 
 def theological() -> Theological:
     """The metric of conf/metric/theological.yaml, whichever one a run has: to hold others against it."""
-    return _theological(config.option("metric", "theological"))
+    return _theological(option("metric", "theological"))
 
 
 def probe(metric: Metric) -> None:
@@ -262,7 +264,7 @@ def _build(metric: MetricConfig, run: Config, again: str | None) -> Metric:
                 embedded.digest(run.judge)
                 return Judge(run.judge, endpoints.connect(run.judge, again=again), metric.rubric, metric.partly)
         case WeightedConfig():
-            parts = config.weighted_parts(metric)
+            parts = weighted_parts(metric)
             return Weighted({name: (weight, _build(part, run, again)) for name, (weight, part) in parts.items()})
         case MetricConfig(name="exact_match"):
             return ExactMatch()

@@ -29,7 +29,9 @@ _RESULT_PACKAGES = ("dspy", "xllamacpp")
 _PACKAGES = ("bibleqa", "dspy", "hydra-core", "mlflow", "omegaconf", "xllamacpp", "numpy", "transformers", "torch")
 
 
-def fingerprint(config: Config, dataset_digest: str, model_digests: Mapping[str, str]) -> str:
+def fingerprint(
+    config: Config, dataset_digest: str, model_digests: Mapping[str, str], pool_digest: str | None = None
+) -> str:
     """sha256 over everything that can change a result, and over nothing else.
 
     Args:
@@ -37,6 +39,7 @@ def fingerprint(config: Config, dataset_digest: str, model_digests: Mapping[str,
         dataset_digest: Of the questions, in their order.
         model_digests: sha256 of the file of each embedded model, by what it is to the run (`endpoint`, `teacher`, …);
             a remote model is known by its name alone.
+        pool_digest: Of all train questions, where weights are tuned on them.
 
     Raises:
         ConfigError: The source of a plugin is not there.
@@ -45,6 +48,7 @@ def fingerprint(config: Config, dataset_digest: str, model_digests: Mapping[str,
         "version": FINGERPRINT_VERSION,
         "config": _result_config(config),
         "dataset": dataset_digest,
+        "pool": pool_digest,
         "models": dict(model_digests),
         "code": code_digest(),
         "plugins": {module: _source_digest(module) for module in config.plugins},

@@ -9,8 +9,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bibleqa import config as configs
-from bibleqa import optimizers, paths, tracking
+from bibleqa import optimizers, parts, paths, tracking
 from bibleqa.console import out
 from bibleqa.data.item import Item
 from bibleqa.data.slices import Dataset
@@ -42,7 +41,7 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
     )
     for role, endpoint in helpers.items():
         out.print(f"{role}: {endpoint.model} {endpoint.base_url or 'in this process'}")
-    for part in configs.parts_of(config.optimizer).values():
+    for part in parts.parts_of(config.optimizer).values():
         if isinstance(part, FinetuneConfig):
             out.print(
                 f"weights: LoRA of rank {part.rank} on up to {part.max_examples or 'all'} train questions, "

@@ -9,7 +9,7 @@ import dspy
 from dspy.utils.exceptions import LMServerError
 from dummies import Asked, chat, example, reader, son, taken_apart
 
-from bibleqa import assertions, config, optimizers
+from bibleqa import assertions, optimizers, options
 from bibleqa import program as programs
 from bibleqa.errors import RunFailed
 from bibleqa.evaluation import Evaluator
@@ -59,7 +59,7 @@ Reply = Callable[[Asked], str | Exception]
 
 def small(name: str, **values: Any) -> OptimizerConfig:
     """An optimizer with a budget for eight questions, made as the config makes one."""
-    made = config._option("optimizer", name, {**_SMALL[name], **values})
+    made = options.option("optimizer", name, {**_SMALL[name], **values})
     assert isinstance(made, OptimizerConfig)
     return made
 
@@ -154,13 +154,11 @@ class Setting:
             lm=self.lm,
             teacher=self.teacher,
             workers=workers,
-            pool=lambda: train,
+            pool=train,
             tell=self.told.append,
         )
 
-    def optimize(
-        self, config: OptimizerConfig | str, train: list[dspy.Example] = TRAIN, workers: int = 2
-    ) -> Optimized:
+    def optimize(self, config: OptimizerConfig | str, train: list[dspy.Example] = TRAIN, workers: int = 2) -> Optimized:
         settings = {"lm": self.lm, "adapter": programs.adapter(AdapterConfig("chat"))}
         with dspy.context(**settings, **self.meter.settings):
             return optimizers.optimize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from options import OPTIONS, OWN_FILES, choosing
 from project import HOME, Project, end
 
-from bibleqa import assertions, config, metrics, paths, schema
+from bibleqa import assertions, config, metrics, parts, paths, schema
 from bibleqa import program as programs
 from bibleqa.errors import ConfigError
 from bibleqa.schema import GROUPS, Config, TranslationQuestionsConfig, WeightedConfig
@@ -262,7 +262,7 @@ def test_the_parts_of_a_weighted_metric_are_written_out() -> None:
 
 def test_a_value_of_a_part_is_never_an_interpolation() -> None:
     metric = WeightedConfig("weighted", {"judge": {"weight": 1, "rubric": "${oc.env:HOME} \\${x}"}})
-    assert config.weighted_parts(metric)["judge"][1].rubric == "${oc.env:HOME} \\${x}"  # type: ignore[attr-defined]
+    assert parts.weighted_parts(metric)["judge"][1].rubric == "${oc.env:HOME} \\${x}"  # type: ignore[attr-defined]
 
 
 def test_a_table_takes_further_entries() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import fake_openai
 import pytest
 import yaml
+from dummies import reader
 from fake_openai import CHAT, MODEL, MODELS, Asked, Server, Verbatim, garbage, hang, html, reset, slow, status
 from project import Finished, Folder, Project, end, stop_when
 
@@ -21,6 +22,8 @@ from bibleqa import cli
 
 SECRET = "sk-marked-0123456789-never-to-be-seen"
 TEST, TRAIN, VAL = 12, 4, 2
+ASKED_MODEL = reader(lambda asked: "", f"bibleqa-openai/{MODEL}")
+"""Stands for the endpoint's, by whose name a program's digest goes."""
 
 
 def row(split: str, number: int) -> dict[str, Any]:
@@ -49,6 +52,8 @@ def learner(asked: Asked) -> str:
             return Verbatim("I would rather not say.")
         case "test-2" | "train-0" if "## feedback ##" not in asked.text:
             return "Nobody"
+        case str(name) if "val" in name and not shows_demos(asked):
+            return "Nobody"
         case str(name) if "train" in name or shows_demos(asked) or "## feedback ##" in asked.text:
             return f"Father-{name}"
     return "Nobody"
@@ -59,7 +64,9 @@ def shows_demos(asked: Asked) -> bool:
 
 
 def know_all(asked: Asked) -> str:
-    return f"Father-{son(asked)}"
+    """A model that knows every answer, but those of val with demos only: there the optimizer's program is better."""
+    name = son(asked) or ""
+    return "Nobody" if "val" in name and not shows_demos(asked) else f"Father-{name}"
 
 
 def project_at(root: Path, server: Server) -> Project:
@@ -72,7 +79,7 @@ def project_at(root: Path, server: Server) -> Project:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """One that knows every answer."""
+    """One that knows every answer, given demos."""
     with fake_openai.running(know_all) as server:
         yield server
 
@@ -147,7 +154,10 @@ SUMMARY: dict[str, Any] = {
     "optimized": PHASE,
     "improvement": {"value": float, "ci95": [float, float]},
     "target": {"score": float, "reached": bool},
+    "val": {"baseline": float, "optimized": float},
     "assertions": dict,
+    "attempts": dict.fromkeys(("baseline", "optimized"), {"mean": float, "extra_calls": int}),
+    "unchanged": bool,
     "lm": dict.fromkeys(("calls", "cached_calls", "input_tokens", "output_tokens"), int),
     "seconds": dict.fromkeys(("load", "baseline", "optimize", "evaluate", "record", "total"), float),
     "optimizer_errors": [],
@@ -179,6 +189,9 @@ def test_the_summary_has_every_field_of_the_contract(done: Done) -> None:
 
     assert list(misfits(summary, SUMMARY)) == []
     assert summary["schema"] == 1
+    assert summary["weights"] is None
+    assert summary["unchanged"] is False
+    assert summary["val"] == {"baseline": 0.0, "optimized": 1.0}
     assert re.fullmatch("[0-9a-f]{64}", summary["fingerprint"])
     for phase in ("baseline", "optimized"):
         low, high = summary[phase]["ci95"]
@@ -264,7 +277,10 @@ def test_the_folder_has_the_configs_and_the_candidates(done: Done) -> None:
     assert config["endpoint"]["model"] == MODEL
     assert config["endpoint"]["api_key_env"] == "OPENAI_API_KEY"
     assert "${" not in (path / "config.yaml").read_text()
-    assert done.run.json("candidates.json")[0]["name"] == "bootstrap"
+    baseline, bootstrap = done.run.json("candidates.json")
+    assert (baseline["name"], baseline["val"]) == ("baseline", 0.0)
+    assert (bootstrap["name"], bootstrap["score"], bootstrap["val"]) == ("bootstrap", None, 1.0)
+    assert (path / "candidates.png").read_bytes().startswith(b"\x89PNG")
     assert done.run.json("program.json")["bibleqa"] == {
         "program": "predict",
         "adapter": "chat",
@@ -330,7 +346,8 @@ def test_the_saved_program_asks_the_same_again_when_built_from_the_config(done: 
         saved = config.compose(reproduce.expand([f"reproduce={folder.path}"]))
         assert saved.adapter.name == adapter_name
         program = assertions.enforce(programs.build(saved.program), saved.assertions)
-        programs.load(program, folder.path / "program.json")
+        program = programs.load(program, folder.path / "program.json")
+        program.set_lm(ASKED_MODEL)
         assert programs.digest(program) == folder.summary["program_digest"]
         adapter = programs.adapter(saved.adapter)
         (predictor,) = program.predictors()
@@ -348,6 +365,7 @@ def test_the_saved_program_loads_into_plain_dspy(done: Done) -> None:
 
     program = dspy.Predict(programs.BibleQA)
     program.load(str(done.run.path / "program.json"))
+    program.set_lm(ASKED_MODEL)
 
     assert programs.digest(program) == done.run.summary["program_digest"]
     assert {demo["answer"] for demo in program.demos} >= {f"Father-train-{number}" for number in range(1, TRAIN)}
@@ -523,7 +541,9 @@ def about(numbers: Any, split: str = "test") -> Counter[str]:
     return Counter(f"Who begat Son-{split}-{number}?" for number in numbers)
 
 
-ALL_AFTER_BASELINE = about(range(TRAIN), "train") + about(range(TEST))
+ON_VAL = about(range(VAL), "val") + about(range(VAL), "val")
+"""Asked of the baseline, and of what the optimizer made."""
+ALL_AFTER_BASELINE = about(range(TRAIN), "train") + ON_VAL + about(range(TEST))
 
 
 def test_questions_that_the_endpoint_fails_on_are_errors_and_are_paid_for_alone(
@@ -585,7 +605,7 @@ def test_an_endpoint_that_dies_is_not_asked_to_the_end_and_the_run_goes_on_later
 
 
 def test_an_endpoint_that_dies_between_the_phases(project: Project, server: Server) -> None:
-    server.faults = [reset(spares=1 + TEST + TRAIN)]
+    server.faults = [reset(spares=1 + TEST + TRAIN + ON_VAL.total())]
 
     died = project.run(*ONE_BY_ONE)
 

@@ -23,7 +23,14 @@ from bibleqa.schema import Config, TermConfig
 pytestmark = pytest.mark.usefixtures("project")
 
 NEUTRAL = {
-    *("endpoint.name", "endpoint.base_url", "endpoint.api_key_env", "endpoint.timeout", "endpoint.retries"),
+    *(
+        "endpoint.name",
+        "endpoint.adapter",
+        "endpoint.base_url",
+        "endpoint.api_key_env",
+        "endpoint.timeout",
+        "endpoint.retries",
+    ),
     *("dataset.train", "dataset.val", "dataset.test", "assertions.name"),
     *("corpus.sword_path", "corpus.stepbible_path", "corpus.max_rejects"),
     *("tracking.name", "tracking.uri", "tracking.experiment", "rerun", "reproduced_from"),
@@ -36,8 +43,8 @@ CONFIGS = {
 }
 
 
-def fingerprint(composed: Config, dataset: str = "d", model: str | None = "m") -> str:
-    return provenance.fingerprint(composed, dataset, model)
+def fingerprint(composed: Config, dataset: str = "d", model: str | None = "m", pool: str | None = None) -> str:
+    return provenance.fingerprint(composed, dataset, {"endpoint": model} if model else {}, pool)
 
 
 @pytest.fixture
@@ -172,7 +179,7 @@ def test_the_order_of_a_table_does_not_matter() -> None:
 def test_it_is_the_same_in_every_process(project: Path) -> None:
     program = (
         "from bibleqa import config, provenance; "
-        "print(provenance.fingerprint(config.compose(['endpoint=openai']), 'd', None))"
+        "print(provenance.fingerprint(config.compose(['endpoint=openai']), 'd', {}))"
     )
     said = {
         subprocess.run(
@@ -219,7 +226,7 @@ def test_comments_and_white_space_are_no_code(code: Path) -> None:
         ("program.py", "as briefly as possible", "at length"),
         ("metrics.py", "return 2 \\* shared", "return 3 * shared"),
         ("evaluation.py", "0.0", "0.5"),
-        ("lm/embedded.py", "4096", "8192"),
+        ("lm/embedded.py", "8192", "4096"),
     ],
 )
 def test_what_answers_and_scores_is_code(code: Path, file: str, pattern: str, replacement: str) -> None:

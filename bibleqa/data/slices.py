@@ -1,10 +1,9 @@
 """Which questions of a dataset a run takes."""
 
-import dataclasses
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bibleqa import paths, provenance
@@ -23,6 +22,13 @@ class Dataset:
     train: list[Item]
     val: list[Item]
     test: list[Item]
+    pool: list[Item] = field(default_factory=list)
+    """All questions that train is the beginning of: a weight step learns from more than a prompt can show."""
+
+    @property
+    def pool_digest(self) -> str:
+        """sha256 of the pool, in its order."""
+        return provenance.digest_lines(item.to_json() for item in self.pool)
 
     @property
     def splits(self) -> dict[str, list[Item]]:
@@ -51,8 +57,10 @@ def load(config: DatasetConfig, corpus: CorpusConfig | None = None) -> Dataset:
     pools = {split: list(read_items(path)) for split, path in files(config, corpus or CorpusConfig()).items()}
     _check_names(config, [item for items in pools.values() for item in items])
     pools = {split: _filtered(items, config) for split, items in pools.items()}
+    pool = _take(pools["train"], None, config)
     dataset = Dataset(
-        train=_take(pools["train"], config.max_train, config),
+        pool=pool,
+        train=pool[: config.max_train],
         val=_take(pools["val"], config.max_val, config),
         test=_with_anchors(pools["test"], pools.get("anchors", []), config),
     )
@@ -61,15 +69,6 @@ def load(config: DatasetConfig, corpus: CorpusConfig | None = None) -> Dataset:
             raise ConfigError(f"dataset: no {split} questions are left; loosen dataset.types, books or open_book")
     _check_apart(dataset)
     return dataset
-
-
-def train_pool(config: DatasetConfig, corpus: CorpusConfig) -> list[Item]:
-    """All train questions of a dataset, those of the run's own slice first: for a weight step, which takes many.
-
-    Raises:
-        ConfigError: As `load`.
-    """
-    return load(dataclasses.replace(config, max_train=None), corpus).train
 
 
 def files(config: DatasetConfig, corpus: CorpusConfig) -> dict[str, Path]:
@@ -152,7 +151,7 @@ def _with_anchors(generated: list[Item], anchors: list[Item], config: DatasetCon
 
 
 def _check_apart(dataset: Dataset) -> None:
-    seen = {(item.context, item.question, item.history) for item in [*dataset.train, *dataset.val]}
+    seen = {(item.context, item.question, item.history) for item in [*dataset.pool, *dataset.val]}
     both = [item for item in dataset.test if (item.context, item.question, item.history) in seen]
     if both:
         raise ConfigError(

@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,13 +96,10 @@ def main(folder: Path) -> None:
         prefix, examples = _tokenized([json.loads(line)["messages"] for line in lines], tokenizer)
     tuned = _train(model, prefix, examples, job, folder / "state.pt")
     config = model.config
-    adapter.write(
-        folder / "adapter.gguf",
-        config.model_type,
-        job.settings.alpha,
-        {name: p.detach().float().cpu().numpy() for name, p in tuned.named_parameters() if p.requires_grad},
-        (config.num_attention_heads, config.num_key_value_heads),
-    )
+    factors = {name: p.detach().float().cpu().numpy() for name, p in tuned.named_parameters() if p.requires_grad}
+    heads = (config.num_attention_heads, config.num_key_value_heads)
+    with _writing(folder / "adapter.gguf") as path:
+        adapter.write(path, config.model_type, job.settings.alpha, factors, heads)
 
 
 def _say(**fields: Any) -> None:
@@ -196,6 +194,7 @@ def _train(model: Any, prefix: list[int], examples: list[Example], job: Job, sta
     exact = [p.detach().float().clone() for p in weights]
     optimizer = torch.optim.AdamW(exact, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     steps = batches(examples, settings)
+    hopeless = 1.5 * math.log(model.config.vocab_size)  # to guess blindly costs its logarithm
     begin = _resume(state, exact, weights, optimizer)
     begun = saved = time.monotonic()
     for number, step in enumerate(steps[begin:], begin):
@@ -205,8 +204,11 @@ def _train(model: Any, prefix: list[int], examples: list[Example], job: Job, sta
         loss = _loss(tuned, prefix, [examples[i] for i in step])
         loss.backward()
         _update(optimizer, exact, weights)
-        if not math.isfinite(value := loss.item()):
-            sys.exit(f"the loss is {value} at step {number + 1}: a lower learning rate may help")
+        if not (value := loss.item()) < hopeless:  # so that NaN is hopeless, too
+            raise BibleQAError(
+                f"the tuning has diverged: after {number} of {len(steps)} steps the loss is {value:.1f}, worse than "
+                "guessing; lower optimizer.learning_rate"
+            )
         left = (time.monotonic() - begun) / (number + 1 - begin) * (len(steps) - number - 1)
         _say(step=number + 1, of=len(steps), loss=round(value, 4), seconds_left=round(left))
         if time.monotonic() - saved > job.save_every:
@@ -253,11 +255,8 @@ def _update(optimizer: Any, exact: list[Any], weights: list[Any]) -> None:
 def _save(path: Path, step: int, exact: list[Any], optimizer: Any) -> None:
     import torch
 
-    try:
-        with adapter.replacing(path) as draft:
-            torch.save({"step": step, "weights": exact, "optimizer": optimizer.state_dict()}, draft)
-    except (OSError, RuntimeError) as error:  # torch's own writer knows only the latter
-        raise BibleQAError(f"cannot write {path} ({_in_one_line(error)}): is the disk full?") from error
+    with _writing(path), adapter.replacing(path) as draft:
+        torch.save({"step": step, "weights": exact, "optimizer": optimizer.state_dict()}, draft)
 
 
 def _resume(path: Path, exact: list[Any], weights: list[Any], optimizer: Any) -> int:
@@ -273,6 +272,14 @@ def _resume(path: Path, exact: list[Any], weights: list[Any], optimizer: Any) ->
     optimizer.load_state_dict(saved["optimizer"])
     step: int = saved["step"]
     return step
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    except (OSError, RuntimeError) as error:  # torch's writer knows only the latter
+        raise BibleQAError(f"cannot write {path} ({_in_one_line(error)}): is the disk full?") from error
 
 
 def _in_one_line(error: Exception) -> str:

@@ -2,9 +2,9 @@
 
 import math
 
-from bibleqa import config as configs
 from bibleqa.errors import ConfigError
 from bibleqa.lm import finetune
+from bibleqa.parts import parts_of, words_of
 from bibleqa.schema import (
     BetterTogetherConfig,
     BootstrapConfig,
@@ -30,7 +30,7 @@ def check(config: Config, train: int, val: int) -> None:
     Raises:
         ConfigError: It cannot; the message says what would do.
     """
-    for key, part in configs.parts_of(config.optimizer).items():
+    for key, part in parts_of(config.optimizer).items():
         if isinstance(part, FinetuneConfig):
             _check_tunable(config, key, part)
         if isinstance(part, SimbaConfig) and part.bsize > train:
@@ -38,6 +38,11 @@ def check(config: Config, train: int, val: int) -> None:
         if isinstance(part, BootstrapConfig | MiproConfig) and part.max_bootstrapped_demos > train:
             raise ConfigError(
                 f"{key}.max_bootstrapped_demos={part.max_bootstrapped_demos}: there are {train} train questions"
+            )
+        if isinstance(part, MiproConfig) and part.max_labeled_demos and not part.max_bootstrapped_demos:
+            raise ConfigError(
+                f"{key}.max_bootstrapped_demos=0: at least 1 is needed, or {key}.max_labeled_demos=0 besides, for "
+                "instructions alone"
             )
         if isinstance(part, GepaConfig) and part.max_metric_calls and part.max_metric_calls <= val:
             raise ConfigError(
@@ -62,6 +67,11 @@ def _check_tunable(config: Config, key: str, part: FinetuneConfig) -> None:
     finetune.check_installed()
 
 
+def tunes_weights(optimizer: OptimizerConfig) -> bool:
+    """Whether an optimizer has a weight step."""
+    return any(isinstance(part, FinetuneConfig) for part in parts_of(optimizer).values())
+
+
 def most_calls(optimizer: OptimizerConfig, train: int, val: int) -> int:
     """About how many LM calls an optimizer makes at the most, further attempts of assertions not counted.
 
@@ -70,16 +80,16 @@ def most_calls(optimizer: OptimizerConfig, train: int, val: int) -> int:
     if optimizer.name == "none":
         return 0
     choice = 2 * val if _measures_val(optimizer) else 4 * val
-    parts = configs.parts_of(optimizer)
+    parts = parts_of(optimizer)
     if isinstance(optimizer, BetterTogetherConfig):
-        words = optimizer.strategy.split(configs.ARROW)
+        words = words_of(optimizer)
         # The program that is given is measured, and what each step makes of it.
         return choice + sum(_inside(parts[f"optimizer.steps.{word}"], train, val) + val for word in words) + val
     return choice + sum(_inside(part, train, val) for part in parts.values())
 
 
 def _measures_val(optimizer: OptimizerConfig) -> bool:
-    parts = configs.parts_of(optimizer).values()
+    parts = parts_of(optimizer).values()
     return not any(isinstance(part, CoproConfig | SimbaConfig) for part in parts)
 
 

@@ -25,7 +25,7 @@ class Task:
     """A better model, where there is one."""
     workers: int
     """Questions asked at once."""
-    pool: Callable[[], list[dspy.Example]]
+    pool: list[dspy.Example]
     """All questions of the train split, for a weight step; trainset is a slice of them."""
     tell: Callable[[str], None] = field(default=lambda note: None)
     """Called with what is being done."""

@@ -6,8 +6,7 @@ from typing import Any
 import dspy
 from dspy.teleprompt.teleprompt import Teleprompter
 
-from bibleqa import assertions
-from bibleqa import config as configs
+from bibleqa import assertions, parts
 from bibleqa import program as programs
 from bibleqa.optimizers import candidates
 from bibleqa.optimizers.candidates import Candidate
@@ -55,7 +54,7 @@ def better_together(
     """Run a strategy's steps in turn; all that each of them tried is kept."""
     inside: list[list[Candidate]] = []
     """What each step tried beside what it made."""
-    steps = {name: _Step(name, step, task, compile_one, inside) for name, step in configs.steps(config).items()}
+    steps = {name: _Step(name, step, task, compile_one, inside) for name, step in parts.steps(config).items()}
     compiled = dspy.BetterTogether(metric=task.metric, **steps).compile(
         student,
         trainset=task.trainset,
@@ -75,7 +74,7 @@ def ensemble(
     config: EnsembleConfig, student: dspy.Module, task: Task, compile_one: Compile
 ) -> tuple[dspy.Module, list[Candidate]]:
     """The best candidates of an optimizer, by its own scores, under one vote."""
-    compiled, tried = compile_one(configs.members(config), student, task)
+    compiled, tried = compile_one(parts.members(config), student, task)
     scored = [one for one in tried if one.score is not None]
     best = sorted(scored, key=lambda one: -(one.score or 0.0))[: config.size]
     if len(best) < config.size:

@@ -13,7 +13,7 @@ from bibleqa.schema import FinetuneConfig
 
 def compile(config: FinetuneConfig, student: dspy.Module, task: Task) -> tuple[dspy.Module, list[Candidate]]:
     """Tune the weights behind a copy of the student, whose one predictor has its LM."""
-    pool = task.pool()[: config.max_examples]
+    pool = task.pool[: config.max_examples]
     gold = pool if config.source != "teacher" else []
     asked = pool[: config.max_traces] if config.source != "labels" else []
     optimizer = _Finetune(
