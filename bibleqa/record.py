@@ -91,7 +91,12 @@ class Record:
     @contextmanager
     def optimizing(self) -> Iterator[Callable[[str], None]]:
         """Time the optimizer and show how it goes; gives what to call with what is being done."""
-        with self._clock("optimize"), report.working("optimize", self.meter) as tell:
+        with self._clock("optimize"), report.working("optimize", self.meter) as show:
+
+            def tell(note: str) -> None:
+                log.info("%s", note)
+                show(note)
+
             yield tell
 
     def keep_program(self, optimized: Optimized) -> None:

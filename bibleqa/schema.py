@@ -172,7 +172,7 @@ class MiproConfig(OptimizerConfig):
     """MIPROv2: instructions and demos together, by Bayesian search over their combinations on val."""
 
     budget: str | None = key("light", "How much is tried; or give num_candidates and num_trials.", choices=BUDGETS)
-    num_candidates: int | None = key(None, "Instructions and sets of demos to choose among; wants budget=null.", ge=2)
+    num_candidates: int | None = key(None, "Instructions and sets of demos to choose among; wants budget=null.", ge=3)
     num_trials: int | None = key(None, "Combinations measured; wants budget=null.", ge=1)
     max_bootstrapped_demos: int = key(4, "Demos made from right answers.", ge=0)
     max_labeled_demos: int = key(4, "Demos in all, filled up with reference answers.", ge=0)
@@ -231,7 +231,7 @@ class FinetuneConfig(OptimizerConfig):
     learning_rate: float = key(5e-4, "Of AdamW, after a short rise; it falls to 0.", ge=1e-7, le=1)
     rank: int = key(16, "Rank of the adapter.", ge=1, le=256)
     alpha: int = key(32, "Scale of the adapter, which the rank divides.", ge=1)
-    batch_tokens: int = key(700, "Tokens of a step: more is a little faster and takes more memory.", ge=64)
+    batch_tokens: int = key(1000, "Tokens of a step: more is a little faster and takes more memory.", ge=64)
     seed: int = key(0, "Seed of the adapter's beginning and of the order.", ge=0)
 
 

@@ -156,7 +156,7 @@ SUMMARY: dict[str, Any] = {
     "target": {"score": float, "reached": bool},
     "val": {"baseline": float, "optimized": float},
     "assertions": dict,
-    "attempts": dict.fromkeys(("baseline", "optimized"), {"mean": float, "extra_calls": int}),
+    "attempts": {phase: {"mean": float, "extra_calls": int} for phase in ("baseline", "optimized")},
     "unchanged": bool,
     "lm": dict.fromkeys(("calls", "cached_calls", "input_tokens", "output_tokens"), int),
     "seconds": dict.fromkeys(("load", "baseline", "optimize", "evaluate", "record", "total"), float),
@@ -307,7 +307,10 @@ def test_mlflow_has_what_the_folder_has(done: Done) -> None:
     config = yaml.safe_load((done.run.path / "config.yaml").read_text())
     assert run.data.params == {key: str(value) for key, value in leaves(config)}
     numbers = {key: float(value) for key, value in leaves(summary) if isinstance(value, (int, float))}
-    assert run.data.metrics == numbers
+    assert {key: value for key, value in run.data.metrics.items() if not key.startswith("candidate_")} == numbers
+    tried = [candidate["val"] for candidate in done.run.json("candidates.json")]
+    history = client.get_metric_history(summary["run_id"], "candidate_val")
+    assert [(metric.step, metric.value) for metric in history] == list(enumerate(tried))
     assert numbers["optimized.score"] == summary["optimized"]["score"]
     tags = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
     assert tags["fingerprint"] == summary["fingerprint"]

@@ -155,6 +155,12 @@ def test_copro_has_the_candidates_of_every_depth() -> None:
         assert (one.score, one.scored_on) == (float(MAGIC in instructions(one.program)), "train")
 
 
+def test_copro_asks_for_drafts_that_differ_where_the_endpoint_has_a_seed() -> None:
+    setting = Setting(knows(told), seed=7)
+    setting.optimize(small("copro", breadth=4, depth=2))
+    assert [asked.seed for asked in setting.asked() if not answers(asked)] == [7, 8, 9, 7, 8, 9, 10]
+
+
 def test_mipro_has_every_trial_and_the_program_that_was_given_first() -> None:
     result = Setting(knows(told)).optimize("mipro")
     names = [one.name for one in result.candidates[1:]]

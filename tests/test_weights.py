@@ -9,18 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dspy
+import dummies
 import psutil
 import pytest
 from project import Finished, Folder, Project, awaiting, end
 
 from bibleqa import cli
+from bibleqa import program as programs
+from bibleqa.errors import BibleQAError
+from bibleqa.optimizers import weights
+from bibleqa.schema import AdapterConfig, ProgramConfig
 
 NAMES = (
     "Jared Enoch Lamech Peleg Nahor Serug Reu Eber Salah Elam Asshur Lud Aram Uz Hul Gether Mash Joktan Hadoram Uzal"
 )
 COMMAND = (
     "endpoint=embedded_tiny",
-    "adapter=json",  # the base model finds its way in it, so that there is something to bootstrap
+    "adapter=json",  # in which the base model finds its way: there is something to bootstrap
     "metric=contains",
     "tracking=none",
     "dataset=jsonl",
@@ -30,7 +36,6 @@ COMMAND = (
 TUNED = (
     *COMMAND,
     "optimizer=better_together",
-    "optimizer.strategy=p -> w",
     "optimizer.steps.w.max_examples=24",
     "optimizer.steps.w.learning_rate=0.003",
 )
@@ -182,6 +187,34 @@ def test_a_run_is_exported_as_one_model(
 
     assert (whole.path / "model.gguf").stat().st_size > 90_000_000
     assert "model.gguf" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("adapter", ["chat", "json", "xml"])
+def test_an_answer_is_learned_as_the_adapter_will_read_it(adapter: str) -> None:
+    formats = programs.adapter(AdapterConfig(adapter))
+    student = programs.build(ProgramConfig("predict"))
+    student.set_lm(dummies.model(dummies.son))
+    step = weights._Finetune([dummies.example(3)], exclude_demos=True)
+    step._student = student
+
+    with dspy.context(adapter=formats):
+        ((row,), kind) = step._prepare_finetune_data([], student.get_lm())
+
+    (predictor,) = student.predictors()
+    *prompt, answer = row["messages"]
+    assert kind == "chat"
+    assert prompt == formats.format(predictor.signature, [], dict(dummies.example(3).inputs()))
+    assert answer["role"] == "assistant"
+    assert formats.parse(predictor.signature, answer["content"]) == {"answer": "Son3"}
+
+
+def test_a_teacher_that_knows_nothing_is_no_teacher() -> None:
+    step = weights._Finetune([], exclude_demos=True)
+    step._student = programs.build(ProgramConfig("predict"))
+    wrong = {"score": 0.0, "trace": [(None, {}, {})]}
+
+    with pytest.raises(BibleQAError, match=r"none of 2 questions.*source=labels"):
+        step._prepare_finetune_data([wrong, wrong], None)
 
 
 def test_the_weights_behind_a_server_are_refused_before_it_is_asked(tmp_path: Path) -> None:

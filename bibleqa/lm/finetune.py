@@ -152,11 +152,14 @@ class LoRAProvider(Provider):
         (folder / "job.json").write_text(job.to_json(), encoding="utf-8")
         (folder / "train.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         self._engine.unload()  # two models in memory are one too many
-        # Threads that wait for work spin only briefly, as in the engine; and one arena, or freed memory piles up.
+        # Threads that wait for work spin only briefly, as in the engine. The rest keeps memory from piling up: freed
+        # tensors go back to the system, and few of the routines that the CPU library makes for each shape are kept.
         environment = os.environ | {
             "OMP_WAIT_POLICY": "passive",
             "GOMP_SPINCOUNT": "20000",
             "MALLOC_ARENA_MAX": "1",
+            "MALLOC_MMAP_THRESHOLD_": str(2**23),
+            "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
         }

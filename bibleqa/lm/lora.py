@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import torch
 
 _MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+_WIDTHS = 32
+"""Conversations are padded to a multiple of so many tokens."""
 _WARM_UP = 0.05
 """Share of the steps over which the learning rate rises."""
 
@@ -160,6 +162,11 @@ def _tokenized(conversations: Sequence[list[dict[str, str]]], tokenizer: Any) ->
     return prompts[0][:shared], [Example(p[shared:], a) for p, a in zip(prompts, answers, strict=True)]
 
 
+def _padded(tokens: int) -> int:
+    """A width for so many tokens: one of few, since for every new one the CPU library makes code that it keeps."""
+    return -(-tokens // _WIDTHS) * _WIDTHS
+
+
 def batches(examples: Sequence[Example], settings: Settings) -> list[list[int]]:
     """The conversations of each step: of like length, so that little is computed for padding; in random order."""
     rng = random.Random(settings.seed)
@@ -169,7 +176,7 @@ def batches(examples: Sequence[Example], settings: Settings) -> list[list[int]]:
         order = sorted(range(len(examples)), key=lambda i: len(examples[i]) * rng.uniform(0.95, 1.05))
         epoch: list[list[int]] = []
         for i in order:
-            longest = max(len(examples[i]), *(len(examples[j]) for j in epoch[-1])) if epoch else 0
+            longest = _padded(max(len(examples[i]), *(len(examples[j]) for j in epoch[-1]))) if epoch else 0
             if epoch and longest * (len(epoch[-1]) + 1) <= settings.batch_tokens:
                 epoch[-1].append(i)
             else:
@@ -223,7 +230,7 @@ def _loss(tuned: Any, prefix: list[int], examples: Sequence[Example]) -> "torch.
     from transformers import DynamicCache
 
     body, head = tuned.base_model.model.model, tuned.base_model.model.lm_head
-    width = max(map(len, examples))
+    width = _padded(max(map(len, examples)))
     # Padding stands at the end, where nothing that counts attends to it.
     ids = torch.zeros(len(examples), width, dtype=torch.long)
     labels = torch.full((len(examples), width), -100)

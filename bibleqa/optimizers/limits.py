@@ -103,7 +103,7 @@ def _inside(part: OptimizerConfig, train: int, val: int) -> int:
         case BootstrapConfig():
             return train * part.max_rounds if part.max_bootstrapped_demos else 0
         case CoproConfig():
-            return part.breadth * part.depth * train + part.depth
+            return part.breadth * part.depth * (train + 1)
         case MiproConfig():
             n = _MIPRO[part.budget] if part.budget else part.num_candidates or 0
             trials = part.num_trials or _trials(n)

@@ -142,9 +142,22 @@ def _random_search(config: BootstrapRandomSearchConfig, student: dspy.Module, ta
     return compiled, tried
 
 
+class _Drafts(dspy.BaseLM):
+    """A writer whose drafts differ: DSPy asks for several at once, all of them with the one seed of the endpoint."""
+
+    def __init__(self, writer: dspy.LM):
+        super().__init__(writer.model, **writer.kwargs)
+        self._writer = writer
+
+    def __call__(self, *args: Any, n: int = 1, **kwargs: Any) -> list[Any]:
+        seed = self._writer.kwargs.get("seed") or 0
+        writers = [self._writer.copy(rollout_id=draft, seed=seed + draft) for draft in range(n)]
+        return [text for writer in writers for text in writer(*args, **kwargs)]
+
+
 def _copro(config: CoproConfig, student: dspy.Module, task: Task) -> Compiled:
     optimizer = COPRO(
-        prompt_model=task.writer(_lm(student)),
+        prompt_model=_Drafts(task.writer(_lm(student))),
         metric=task.metric,
         breadth=config.breadth,
         depth=config.depth,

@@ -78,10 +78,10 @@ class _Finetune(BootstrapFinetune):
 
         def conversation(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
             wanted = {name: outputs[name] for name in predictor.signature.output_fields}
-            row: dict[str, Any] = adapter.format_finetune_data(
-                signature=predictor.signature, demos=demos, inputs=dict(inputs), outputs=wanted
-            )
-            return row
+            # DSPy's `format_finetune_data` does the same, but not every adapter has it.
+            prompt = adapter.format(predictor.signature, demos, dict(inputs))
+            answer = adapter.format_assistant_message_content(predictor.signature, wanted)
+            return {"messages": [*prompt, {"role": "assistant", "content": answer}]}
 
         if self._teacher and (lm := self._teacher.predictors()[0].lm):
             lm.kill()  # what it knew is written down; its memory is needed
