@@ -92,9 +92,10 @@ def _settle_optimizer(config: Config) -> None:
     for key, part in parts.items():
         _check_budget(key, part)
         if graded and getattr(part, "metric_threshold", 1) is None and not _needs_no_threshold(part):
+            further = "" if key == "optimizer" else "+"  # a key that the YAML of the strategy does not have
             raise ConfigError(
                 f"{key}.metric_threshold: is needed with metric={config.metric.name}, whose scores lie between 0 and "
-                f"1: from which score on is an answer right? For instance {'+' * (key != 'optimizer')}{key}.metric_threshold=0.8"
+                f"1: from which score on is an answer right? For instance {further}{key}.metric_threshold=0.8"
             )
     taught = [part for part in parts.values() if part.name in _TAUGHT or _asks_teacher(part)]
     if config.teacher is not None and not taught:

@@ -172,7 +172,7 @@ class MiproConfig(OptimizerConfig):
     """MIPROv2: instructions and demos together, by Bayesian search over their combinations on val."""
 
     budget: str | None = key("light", "How much is tried; or give num_candidates and num_trials.", choices=BUDGETS)
-    num_candidates: int | None = key(None, "Instructions and sets of demos to choose among; wants budget=null.", ge=3)
+    num_candidates: int | None = key(None, "Instructions and sets of demos to choose among; wants budget=null.", ge=2)
     num_trials: int | None = key(None, "Combinations measured; wants budget=null.", ge=1)
     max_bootstrapped_demos: int = key(4, "Demos made from right answers.", ge=0)
     max_labeled_demos: int = key(4, "Demos in all, filled up with reference answers.", ge=0)
