@@ -11,6 +11,7 @@ pytestmark = pytest.mark.slow
 
 COMMAND = (
     "endpoint=embedded_tiny",
+    "endpoint.threads=1",  # tests run side by side, a process for each core
     "optimizer=bootstrap",
     "dataset.max_train=8",
     "dataset.max_val=4",

@@ -26,6 +26,7 @@ NAMES = (
 )
 COMMAND = (
     "endpoint=embedded_tiny",
+    "endpoint.threads=1",  # tests run side by side, a process for each core
     "adapter=json",  # in which the base model finds its way: there is something to bootstrap
     "metric=contains",
     "tracking=none",

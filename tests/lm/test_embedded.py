@@ -66,14 +66,14 @@ def ask(engine: EmbeddedEngine, prompt: list[dict[str, str]]) -> str:
 
 def answers(order: list[int]) -> dict[int, str]:
     """The prompts' answers, asked in that order of an engine that knows nothing yet."""
-    engine = EmbeddedEngine(threads=2)
+    engine = EmbeddedEngine(threads=1)
     asked = prompts()
     return {number: ask(engine, asked[number]) for number in order}
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[EmbeddedEngine]:
-    engine = EmbeddedEngine(threads=2)
+    engine = EmbeddedEngine(threads=1)
     yield engine
     engine.close()
 
@@ -164,7 +164,7 @@ def test_a_name_that_no_model_has(engine: EmbeddedEngine) -> None:
 
 
 def test_an_adapter_is_known_by_its_name() -> None:
-    engine = EmbeddedEngine(threads=2)
+    engine = EmbeddedEngine(threads=1)
     engine.adopt("tuned", NAME, Path("tuned.gguf"))
     base = artifacts.path_of(MODELS[NAME])
 

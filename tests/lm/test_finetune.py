@@ -220,7 +220,7 @@ def test_of_two_at_once_one_tunes_and_the_other_takes_it(tmp_path: Path) -> None
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoRAProvider]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("BIBLEQA_PROJECT", str(tmp_path_factory.mktemp("tuned")))
-        engine = EmbeddedEngine(threads=2)
+        engine = EmbeddedEngine(threads=1)
         yield LoRAProvider(engine)
         engine.close()
 
@@ -246,7 +246,7 @@ def test_the_same_tuning_again_starts_no_process(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
 
-    assert tune(LoRAProvider(EmbeddedEngine(threads=2))) == tuned
+    assert tune(LoRAProvider(EmbeddedEngine(threads=1))) == tuned
     with pytest.raises(FileNotFoundError):
         tune(real, seed=1)
 
@@ -295,7 +295,7 @@ import sys
 from dataclasses import asdict
 sys.path.insert(0, {folder!r})
 import test_finetune as tests
-provider = tests.LoRAProvider(tests.EmbeddedEngine(threads=2))
+provider = tests.LoRAProvider(tests.EmbeddedEngine(threads=1))
 provider.tell = lambda progress: print(progress, flush=True)
 tests.tune(provider, epochs=100.0)
 """

@@ -188,7 +188,7 @@ def test_the_tokens_learned_from_are_those_that_llama_cpp_serves(name: str) -> N
     params.model.path = str(gguf)
     params.n_ctx = 4096
     params.n_parallel = 1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.warmup = params.ui = params.prefill_assistant = False
     params.verbosity = 0
     params.cache_ram_mib = 0
