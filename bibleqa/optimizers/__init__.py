@@ -117,9 +117,9 @@ def _chosen_on_val(
     if returned is None:
         tried = [*tried, returned := Candidate("returned", compiled)]
     ranked = sorted((one for one in tried if one.score is not None), key=lambda one: -(one.score or 0.0))
-    field_ = {programs.digest(one.program): one for one in [*ranked[:_COMPARED][::-1], returned]}
-    field_.pop(programs.digest(program), None)
-    finalists = list(field_.values())[::-1]
+    distinct = {programs.digest(one.program): one for one in [*ranked[:_COMPARED][::-1], returned]}
+    distinct.pop(programs.digest(program), None)
+    finalists = list(distinct.values())[::-1]  # what the optimizer gave back, then the best it tried
     for number, one in enumerate([baseline, *finalists], 1):
         task.tell(f"choosing on val, program {number} of {len(finalists) + 1}")
         one.val = measure(one.program)
