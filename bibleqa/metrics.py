@@ -14,6 +14,7 @@ from dspy.utils.exceptions import AdapterParseError, LMError
 from bibleqa import program as programs
 from bibleqa import text
 from bibleqa.lm import embedded, embeddings, endpoints
+from bibleqa.lm.answers import SHARED, Source
 from bibleqa.lm.embeddings import Embedder
 from bibleqa.options import option
 from bibleqa.parts import weighted_parts
@@ -210,19 +211,19 @@ class Weighted:
         )
 
 
-def build(run: Config, *, again: str | None = None) -> Metric:
+def build(run: Config, source: Source = SHARED) -> Metric:
     """The metric of a run, with the models that it asks; nothing is asked or loaded yet.
 
     Args:
         run: A checked config.
-        again: As in `endpoints.connect`.
+        source: Which answers were given before.
 
     Raises:
         ConfigError: There is no such embedded model.
         EndpointUnusable: The endpoint of the judge or of the embedder has no address or no key.
         BibleQAError: The answers that are kept cannot be read or written.
     """
-    return _build(run.metric, run, again)
+    return _build(run.metric, run, source)
 
 
 def theological() -> Theological:
@@ -248,7 +249,7 @@ def probe(metric: Metric) -> None:
                 probe(part)
 
 
-def _build(metric: MetricConfig, run: Config, again: str | None) -> Metric:
+def _build(metric: MetricConfig, run: Config, source: Source) -> Metric:
     match metric:
         case TheologicalConfig():
             return _theological(metric)
@@ -257,15 +258,15 @@ def _build(metric: MetricConfig, run: Config, again: str | None) -> Metric:
         case SemanticConfig():
             assert run.embedder is not None
             with endpoints.speaking_of("embedder"):
-                return Semantic(embeddings.connect(run.embedder, again=again), metric.threshold)
+                return Semantic(embeddings.connect(run.embedder, source), metric.threshold)
         case JudgeConfig():
             assert run.judge is not None
             with endpoints.speaking_of("judge"):
                 embedded.digest(run.judge)
-                return Judge(run.judge, endpoints.connect(run.judge, again=again), metric.rubric, metric.partly)
+                return Judge(run.judge, endpoints.connect(run.judge, source), metric.rubric, metric.partly)
         case WeightedConfig():
             parts = weighted_parts(metric)
-            return Weighted({name: (weight, _build(part, run, again)) for name, (weight, part) in parts.items()})
+            return Weighted({name: (weight, _build(part, run, source)) for name, (weight, part) in parts.items()})
         case MetricConfig(name="exact_match"):
             return ExactMatch()
         case MetricConfig(name="token_f1"):

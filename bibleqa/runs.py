@@ -5,15 +5,19 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from bibleqa import paths
+from bibleqa.errors import ConfigError
 
 SCHEMA = 1
 """Version of summary.json."""
 
-_HYDRAS_OWN = {".hydra", "run.log"}
+_NOTHING_YET = {".hydra", "run.log", "screen.txt"}
 
 
 class RunFolder:
@@ -49,10 +53,21 @@ class RunFolder:
         """Read a JSON file."""
         return json.loads((self.path / name).read_text(encoding="utf-8"))
 
+    def read_lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The objects of a JSON Lines file; what was cut off when the process died is left out."""
+        with (self.path / name).open(encoding="utf-8") as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
     def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """Write summary.json, which ends the run; a finished one is found by its fingerprint from now on."""
+        """Write summary.json, which ends the run; a finished one is found by its fingerprint from now on.
+
+        Not so one that asked nothing, or scored a program that was made before: it is in no way another run's equal.
+        """
         self.write_json("summary.json", summary)
-        if summary["status"] == "finished":
+        told = summary.get("reproduction") or {}
+        if summary["status"] == "finished" and told.get("mode", "rerun") == "rerun":
             pointer = _pointer(summary["fingerprint"])
             pointer.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(pointer, os.path.relpath(self.path, paths.project()))
@@ -83,9 +98,48 @@ def find_finished(fingerprint: str) -> RunFolder | None:
     return folder if known and summary["status"] == "finished" else None
 
 
+def finished() -> Iterator[RunFolder]:
+    """The folders of all finished runs that are still there, the latest of each fingerprint; the newest first."""
+    pointers = _pointer("").glob("[!.]*")  # what is being written begins with a dot
+    for pointer in sorted(pointers, key=lambda path: path.stat().st_mtime, reverse=True):
+        if folder := find_finished(pointer.name):
+            yield folder
+
+
+def by_fingerprint(start: str) -> RunFolder:
+    """The finished run whose fingerprint begins like that.
+
+    Raises:
+        ConfigError: There is none, or more than one.
+    """
+    known = sorted(path.name for path in _pointer(start).parent.glob(f"{start}*"))
+    if len(known) > 1:
+        raise ConfigError(
+            f"{start}: the beginning of {len(known)} fingerprints, for instance {known[0]}; give more of it"
+        )
+    if not known or not (folder := find_finished(known[0])):
+        raise ConfigError(f"{start}: no finished run of this project has that fingerprint")
+    return folder
+
+
+@contextlib.contextmanager
+def alone(fingerprint: str, wait: Callable[[], None]) -> Iterator[None]:
+    """Keep other processes from making the same run; while one is at it, it is waited for, and `wait` told so."""
+    path = paths.project() / "outputs" / ".running" / fingerprint
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        wait()
+        held = lock.acquire()
+    with held:
+        yield
+
+
 def discard_unused(path: Path) -> None:
     """Remove the folder that Hydra made for a run that never began, and the day's if nothing else is in it."""
-    if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= _HYDRAS_OWN:
+    if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= _NOTHING_YET:
         return
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -93,7 +147,7 @@ def discard_unused(path: Path) -> None:
             root.removeHandler(handler)
             handler.close()  # Windows removes no file that is open
     with contextlib.suppress(OSError):  # a folder too many is no reason to hide what went wrong
-        for file in [*path.glob(".hydra/*.yaml"), path / "run.log"]:
+        for file in [*path.glob(".hydra/*.yaml"), path / "run.log", path / "screen.txt"]:
             file.unlink(missing_ok=True)
         for folder in (path / ".hydra", path, path.parent):
             folder.rmdir()

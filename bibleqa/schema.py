@@ -388,6 +388,18 @@ class TrackingConfig:
 
 
 @dataclass
+class ReproduceConfig:
+    """The past run that a run repeats; `reproduce=<run>` on the command line sets it."""
+
+    run: str | None = key(None, "Its folder.")
+    mode: str = key(
+        "rerun",
+        "rerun: ask the model again; replay: its recorded answers, no model; evaluate: only score its program.",
+        choices=("rerun", "replay", "evaluate"),
+    )
+
+
+@dataclass
 class Config:
     """One run."""
 
@@ -407,7 +419,11 @@ class Config:
     target_accuracy: float = key(0.95, "The score to reach on test.", ge=0, le=1)
     plugins: list[str] = key([], "Modules that functions of your own may be taken from; no other is imported.")
     rerun: bool = key(False, "Ask the model again even where the answers are known.", affects_result=False)
-    reproduced_from: str | None = key(None, "The run that this one repeats; set by reproduce=.", affects_result=False)
+    plan: bool = key(False, "Show what would be run and what it may cost, and spend nothing.", affects_result=False)
+    retry_failed: bool = key(True, "Whether a sweep runs jobs again that have failed in it.", affects_result=False)
+    # What comes of it, a small slice, is in the other keys.
+    fast: bool = key(False, "Cut the slices to a handful of questions, to try a config.", affects_result=False)
+    reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig, metadata={"affects_result": False})
 
 
 GROUPS = tuple(field.name for field in dataclasses.fields(Config) if field.default is MISSING)

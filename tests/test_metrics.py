@@ -1,6 +1,7 @@
 """What an answer is worth."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from bibleqa import config, metrics
 from bibleqa.errors import EndpointUnusable
 from bibleqa.lm import embeddings
+from bibleqa.lm.answers import Answers, Kept
 from bibleqa.lm.meter import Meter
 from bibleqa.metrics import (
     Contains,
@@ -293,9 +295,12 @@ def test_an_endless_answer_is_compared_by_its_beginning(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_the_embedded_embedder_says_the_same_each_time_and_tells_some_meanings_apart() -> None:
+def test_the_embedded_embedder_says_the_same_each_time_and_tells_some_meanings_apart(tmp_path: Path) -> None:
     texts = ["death", "dying", "eternal life", "Aaron", "x" * 5000, "אלהים" * 1000]
-    one, other = (embeddings.EmbeddedEmbedder("smollm2-135m-instruct", 2) for _ in range(2))
+    def fresh(name: str) -> embeddings.EmbeddedEmbedder:
+        return embeddings.EmbeddedEmbedder("smollm2-135m-instruct", 2, Kept(Answers(tmp_path / name), "embedded"))
+
+    one, other = fresh("one"), fresh("other")
     vectors = one.embed(texts)
     assert (other.embed(texts[::-1])[::-1] == vectors).all()
     metric = Semantic(one, 0.5)

@@ -26,14 +26,16 @@ from dspy.utils.exceptions import (
     is_retryable_lm_error,
 )
 
-from bibleqa import artifacts
+from bibleqa import artifacts, provenance
 from bibleqa.errors import ConfigError, EndpointUnusable
-from bibleqa.lm import embedded, endpoints
+from bibleqa.lm import answers, embedded, endpoints
+from bibleqa.lm.answers import Kept, Source
 from bibleqa.schema import EndpointConfig
 
 MOST_CHARACTERS = 1000
 """What is longer is compared by its beginning."""
 
+_CODE = provenance.code_digest(["lm/embeddings"])[:12]
 _CONTEXT_TOKENS = 4096  # a character of Hebrew may take three tokens
 _SENTENCE = 'This sentence: "{}" means in one word: "'
 _COMMON = (
@@ -58,8 +60,8 @@ class Embedder(Protocol):
         ...
 
 
-def connect(endpoint: EndpointConfig, *, again: str | None = None) -> Embedder:
-    """The embedder of an endpoint. Nothing is asked or loaded yet; `again` as in `endpoints.connect`.
+def connect(endpoint: EndpointConfig, source: Source) -> Embedder:
+    """The embedder of an endpoint. Nothing is asked or loaded yet; a vector that was once had is kept.
 
     Raises:
         ConfigError: There is no such embedded model.
@@ -71,8 +73,9 @@ def connect(endpoint: EndpointConfig, *, again: str | None = None) -> Embedder:
         if endpoint.adapter:
             raise ConfigError("embedder.adapter: meanings are compared by the model as it is; leave the adapter out")
         assert endpoint.threads is not None
-        return EmbeddedEmbedder(endpoint.model, endpoint.threads)
-    return RemoteEmbedder(endpoint, endpoints.address(endpoint), endpoints.key(endpoint), again)
+        return EmbeddedEmbedder(endpoint.model, endpoint.threads, answers.of(endpoint, source))
+    key = None if source.recorded else endpoints.key(endpoint)
+    return RemoteEmbedder(endpoint, endpoints.address(endpoint), key, answers.of(endpoint, source))
 
 
 def probe(embedder: Embedder) -> None:
@@ -90,15 +93,17 @@ def probe(embedder: Embedder) -> None:
 class EmbeddedEmbedder:
     """Embeds by a model inside this process, loaded when it is first asked; safe from many threads."""
 
-    def __init__(self, model: str, threads: int):
+    def __init__(self, model: str, threads: int, kept: Kept):
         """Make an embedder.
 
         Args:
             model: One of `embedded.MODELS`.
             threads: CPU threads.
+            kept: The states that were computed before.
         """
         self._model = model
         self._threads = threads
+        self._kept = kept
         self._lock = threading.RLock()
         self._known: dict[str, np.ndarray] = {}
 
@@ -119,10 +124,18 @@ class EmbeddedEmbedder:
         return np.mean([self._state(text) for text in _COMMON], axis=0)
 
     def _state(self, text: str) -> np.ndarray:
+        request = {"_fn_identifier": f"bibleqa.embeddings {_CODE}", "model": self._model, "input": text}
+        state = self._kept.get(request)
+        if state is None:
+            state = self._computed(text)
+            self._kept.put(request, state)
+        return np.array(state)
+
+    def _computed(self, text: str) -> list[float]:
         reply = self._server.handle_embeddings({"input": [_SENTENCE.format(text[:MOST_CHARACTERS])]})
         if "data" not in reply:
             raise LMInvalidRequestError(f"llama.cpp: {reply.get('error', reply)}", model=self._model)
-        return np.array(reply["data"][0]["embedding"])
+        return [float(number) for number in reply["data"][0]["embedding"]]
 
     @cached_property
     def _server(self) -> Any:
@@ -153,14 +166,14 @@ class EmbeddedEmbedder:
 class RemoteEmbedder:
     """Embeds by an OpenAI-compatible server; a vector that was once paid for is kept with its endpoint's answers."""
 
-    def __init__(self, endpoint: EndpointConfig, address: str, key: str | None, again: str | None = None):
+    def __init__(self, endpoint: EndpointConfig, address: str, key: str | None, kept: Kept):
         """Make an embedder.
 
         Args:
             endpoint: Which model, and how long and how often it is tried.
             address: Of the server, up to /v1.
             key: What the server asks for, if anything.
-            again: As in `endpoints.connect`.
+            kept: The vectors that were had before.
         """
         self._endpoint = endpoint
         self._client = httpx.Client(
@@ -168,7 +181,7 @@ class RemoteEmbedder:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=endpoint.timeout,
         )
-        self._kept = endpoints.answers(endpoint, again=again)
+        self._kept = kept
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Vectors of length 1, one row a text; the texts that are not known yet are sent in one request.

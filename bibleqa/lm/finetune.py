@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from dspy.clients.provider import Provider, TrainingJob
 from filelock import FileLock, Timeout
 
 from bibleqa import artifacts, paths, provenance, runs
-from bibleqa.errors import BibleQAError, ConfigError
+from bibleqa.errors import BibleQAError, ConfigError, RunFailed
 from bibleqa.lm import embedded, lora
 from bibleqa.lm.embedded import EmbeddedEngine
 
@@ -60,7 +61,13 @@ def check_installed() -> None:
 class LoRAProvider(Provider):
     """Tunes the models of one engine, which serves what comes of it under a name of its own."""
 
-    def __init__(self, engine: EmbeddedEngine):
+    def __init__(self, engine: EmbeddedEngine, recorded: Path | None = None):
+        """Make a provider.
+
+        Args:
+            engine: Serves the models.
+            recorded: The folder of a run that is replayed: its weights are taken, none are tuned.
+        """
         super().__init__()
         self.finetunable = True
         self.tell: Callable[[str], None] = lambda progress: None
@@ -68,6 +75,7 @@ class LoRAProvider(Provider):
         self.tuned: dict[str, Tuned] = {}
         """What this process has tuned or found, by its name in the engine."""
         self._engine = engine
+        self._recorded = recorded
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # DSPy copies programs with their LM
@@ -96,7 +104,13 @@ class LoRAProvider(Provider):
         if base not in embedded.MODELS:
             raise BibleQAError(f"{base} is tuned already; its weights are tuned once a strategy")
         settings = lora.Settings(**(train_kwargs or {}))
-        tuned = self._tune(base, [json.dumps(row, ensure_ascii=False) for row in train_data], settings)
+        return self.adopt(self._tune(base, [json.dumps(row, ensure_ascii=False) for row in train_data], settings))
+
+    def adopt(self, folder: Path) -> str:
+        """Serve the tuned weights in a folder (adapter.gguf, adapter.json); returns the model's name for `dspy.LM`."""
+        manifest = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
+        base = manifest["base_model"]
+        tuned = Tuned(f"{base}+{manifest['sha256'][:12]}", folder / "adapter.gguf", manifest)
         self._engine.adopt(tuned.name, base, tuned.adapter)
         self.tuned[tuned.name] = tuned
         return f"embedded/{tuned.name}"
@@ -105,7 +119,7 @@ class LoRAProvider(Provider):
         """DSPy: give the memory of a model back; it is loaded again when it is asked."""
         self._engine.unload()
 
-    def _tune(self, base: str, lines: list[str], settings: lora.Settings) -> Tuned:
+    def _tune(self, base: str, lines: list[str], settings: lora.Settings) -> Path:
         artifact = embedded.MODELS[base]
         made_of = {
             "base_model": base,
@@ -122,13 +136,16 @@ class LoRAProvider(Provider):
         with self._alone(folder.with_name(f".{folder.name}.lock")):
             if not ((folder / "adapter.json").exists() and (folder / "adapter.gguf").exists()):
                 begun = time.monotonic()
-                self._make(folder, lora.Job(str(artifacts.fetch(artifact)), "", self._engine.threads, settings), lines)
-                manifest = {**made_of, "versions": provenance.versions(), "seconds": round(time.monotonic() - begun)}
-                with (folder / "adapter.gguf").open("rb") as file:
-                    manifest["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+                if self._recorded:
+                    manifest = _take(self._recorded, made_of, folder)
+                else:
+                    job = lora.Job(str(artifacts.fetch(artifact)), "", self._engine.threads, settings)
+                    self._make(folder, job, lines)
+                    seconds = round(time.monotonic() - begun)
+                    manifest = {**made_of, "versions": provenance.versions(), "seconds": seconds}
+                    manifest["sha256"] = _sha256(folder / "adapter.gguf")
                 runs.write_atomically(folder / "adapter.json", json.dumps(manifest, indent=2) + "\n")
-        manifest = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
-        return Tuned(f"{base}+{manifest['sha256'][:12]}", folder / "adapter.gguf", manifest)
+        return folder
 
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:
@@ -199,6 +216,32 @@ class LoRAProvider(Provider):
         else:
             minutes, seconds = divmod(said["seconds_left"], 60)
             self.tell(f"step {said['step']}/{said['of']}, loss {said['loss']:.2f}, {minutes}:{seconds:02} left")
+
+
+def _take(run: Path, made_of: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Take over the weights that a run has tuned; returns their manifest.
+
+    Raises:
+        RunFailed: They are not there, are damaged, or were made of something else.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((run / "adapter.json").read_text(encoding="utf-8"))
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(run / "adapter.gguf", folder / "adapter.gguf")
+    except (OSError, ValueError) as error:
+        raise RunFailed(f"{run}: its tuned weights cannot be read: {error}") from None
+    if other := [name for name, value in made_of.items() if manifest.get(name) != value]:
+        raise RunFailed(
+            f"{run}: its weights were tuned with another {', '.join(other)}; reproduce.mode=rerun tunes anew"
+        )
+    if _sha256(folder / "adapter.gguf") != manifest["sha256"]:
+        raise RunFailed(f"{run / 'adapter.gguf'}: the file is damaged, its adapter.json has another digest")
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _why(code: int, said: str) -> str:

@@ -9,12 +9,14 @@ from dspy.utils.callback import BaseCallback
 
 @dataclass
 class Usage:
-    """LM calls and tokens. Tokens are those of calls that were not answered from the cache."""
+    """LM calls and tokens: those that were paid for, and those of calls that were answered from the cache."""
 
     calls: int = 0
     cached_calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cached_output_tokens: int = 0
 
     def to_dict(self) -> dict[str, int]:
         """As summary.json has it."""
@@ -62,3 +64,11 @@ class Meter(BaseCallback):
             self.usage.output_tokens += usage_entry.get("completion_tokens") or 0
         if self._parent:
             self._parent.add_usage(lm, usage_entry)
+
+    def add_cached_usage(self, usage_entry: dict[str, Any]) -> None:
+        """A call was answered from the cache, and this is what it had used when it was made."""
+        with self._lock:
+            self.usage.cached_input_tokens += usage_entry.get("prompt_tokens") or 0
+            self.usage.cached_output_tokens += usage_entry.get("completion_tokens") or 0
+        if self._parent:
+            self._parent.add_cached_usage(usage_entry)

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,14 @@ import dspy
 import fake_openai
 import pytest
 from dspy.utils.exceptions import LMError
-from fake_openai import CHAT, MODEL, MODELS, Server, hang, html, reset, status
+from fake_openai import CHAT, MODEL, MODELS, Server, hang, html, reset, slow, status
 
 from bibleqa import metrics
 from bibleqa import program as programs
 from bibleqa.errors import BibleQAError, EndpointUnusable
 from bibleqa.evaluation import Evaluator
-from bibleqa.lm import endpoints
+from bibleqa.lm import answers, endpoints
+from bibleqa.lm.answers import Archive, Source
 from bibleqa.lm.meter import Meter
 from bibleqa.schema import AdapterConfig, EndpointConfig, ProgramConfig
 
@@ -72,25 +74,43 @@ def test_a_missing_llama_cpp_is_an_endpoint_that_cannot_be_used(monkeypatch: pyt
 
 
 def test_answers_of_a_run_made_again_are_kept_until_it_has_all(server: Server) -> None:
-    for _ in range(2):
-        ask(endpoints.connect(at(server), again="f1"))
-        endpoints._held.popitem()[1].release()  # the process ended
+    for _ in range(2):  # the second time after an interruption
+        ask(endpoints.connect(at(server), Source(again="f1")))
     assert len(server.chats) == 1
 
     for _ in ("endpoint", "judge"):
-        endpoints.connect(at(server), again="f1")
-    for _ in ("endpoint", "judge"):
-        endpoints.forget(at(server), "f1")
-    ask(endpoints.connect(at(server), again="f1"))
+        answers.forget(at(server), "f1")
+    ask(endpoints.connect(at(server), Source(again="f1")))
     assert len(server.chats) == 2
 
 
-def test_a_run_is_made_again_by_one_process_at_a_time(server: Server) -> None:
-    endpoints.connect(at(server), again="f1")
-    lock = endpoints._held.pop(endpoints._cache_dir(at(server), "f1"))
-    with pytest.raises(BibleQAError, match="another process"):
-        endpoints.connect(at(server), again="f1")
-    lock.release()
+def test_who_asks_the_same_at_once_waits_for_the_one_answer(server: Server) -> None:
+    server.faults = [slow(0.3)]
+    lms = [endpoints.connect(at(server)) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(ask, lms))
+    assert set(said) == {"heard Hello?"}
+    assert len(server.chats) == 1
+
+
+def test_an_answer_that_failed_is_asked_for_by_the_next_one(server: Server) -> None:
+    server.faults = [status(400, times=1)]
+    lms = [endpoints.connect(at(server)) for _ in range(2)]
+    with pytest.raises(LMError):
+        ask(lms[0])
+    assert ask(lms[1]) == "heard Hello?"
+
+
+def test_a_recorded_answer_comes_without_the_endpoint(server: Server, tmp_path: Path) -> None:
+    archive = tmp_path / "answers.jsonl"
+    for _ in range(2):  # asked, and from the cache
+        said = ask(endpoints.connect(at(server), Source(archive=Archive(archive))))
+    assert KEY not in archive.read_text()
+    replayed = endpoints.connect(at(server, api_key_env="NO_KEY"), Source(recorded=tmp_path))
+    assert ask(replayed) == said
+    with pytest.raises(answers.NotRecorded, match="never asked"):
+        ask(replayed, "Something else?")
+    assert len(server.chats) == 1
 
 
 def ask(lm: dspy.LM, text: str = "Hello?") -> str:
@@ -303,7 +323,7 @@ def test_models_that_are_connected_at_once_answer_each_for_itself(tmp_path: Path
 def test_an_answer_kept_before_is_known_by_the_same_key(server: Server, tmp_path: Path) -> None:
     lm = endpoints.connect(at(server))
     ask(lm)
-    folder = endpoints._cache_dir(at(server), None)
+    folder = answers._folder(at(server), None)
     dspy.configure_cache(disk_cache_dir=str(folder), restrict_pickle=True)
     plain = dspy.LM("bibleqa-openai/fake-model", engine="lm15", api_base="http://nowhere/v1", **_sampled(lm))
 
