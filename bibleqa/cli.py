@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bibleqa import console
+from bibleqa import console, past_commands
 from bibleqa.data import commands as data
 from bibleqa.lm import export_command as export
 
@@ -31,12 +31,15 @@ def _dispatch(argv: Sequence[str]) -> int:
 
     data.add_to(commands)
     export.add_to(commands)
+    past_commands.add_to(commands)
 
     arguments = parser.parse_args(argv)
     if arguments.command == "data":
         return data.run(arguments, console.out)
     if arguments.command == "export":
         return export.run(arguments, console.out)
+    if arguments.command in ("leaderboard", "compare"):
+        return past_commands.run(arguments, console.out)
     if arguments.command == "doctor":
         from bibleqa import doctor as checks
 

@@ -19,11 +19,9 @@ import numpy as np
 from dspy.utils.exceptions import AdapterParseError, LMError
 
 from bibleqa import assertions
+from bibleqa.comparison import interval
 from bibleqa.lm.meter import Meter
 from bibleqa.metrics import Metric
-
-_RESAMPLES = 10_000
-_DRAWS_HELD = 1_000_000  # 8 MB
 
 
 @dataclass(frozen=True)
@@ -236,20 +234,6 @@ def agreement(outcomes: Iterable[Outcome], examples: Iterable[dspy.Example], oth
     same = float(np.mean(one == two))
     chance = one.mean() * two.mean() + (1 - one.mean()) * (1 - two.mean())
     return {"n": len(pairs), "agreement": same, "kappa": float((same - chance) / (1 - chance)) if chance < 1 else None}
-
-
-def interval(values: Sequence[float]) -> list[float] | None:
-    """95 % confidence interval of the mean: percentiles of the means of resamples (bootstrap), seeded."""
-    if not values:
-        return None
-    sample = np.asarray(values)
-    rng = np.random.default_rng(0)
-    rows = max(1, _DRAWS_HELD // len(sample))
-    means = np.concatenate(
-        [rng.choice(sample, (min(rows, _RESAMPLES - done), len(sample))).mean(1) for done in range(0, _RESAMPLES, rows)]
-    )
-    low, high = np.percentile(means, [2.5, 97.5])
-    return [float(low), float(high)]
 
 
 def _mean(values: Sequence[float]) -> float | None:
