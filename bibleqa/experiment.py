@@ -5,11 +5,12 @@ from pathlib import Path
 
 import dspy
 
-from bibleqa import assertions, metrics, optimizers, provenance, report, runs, schema
+from bibleqa import assertions, jobs, metrics, optimizers, report, runs, schema
 from bibleqa import program as programs
-from bibleqa.data import slices
 from bibleqa.evaluation import Evaluator
-from bibleqa.lm import embedded, endpoints
+from bibleqa.jobs import Job
+from bibleqa.lm import answers, endpoints
+from bibleqa.lm.answers import Archive, Source
 from bibleqa.record import Clock, Record
 from bibleqa.runs import RunFolder
 from bibleqa.schema import Config
@@ -25,56 +26,66 @@ def run(config: Config, path: Path) -> None:
     """
     clock = Clock()
     with clock("load"):
-        program = assertions.enforce(programs.build(config.program), config.assertions, config.plugins)
-        dataset = slices.load(config.dataset, config.corpus)
-        optimizers.check(config, len(dataset.train), len(dataset.val))
-        learned_from = dataset.pool_digest if optimizers.tunes_weights(config.optimizer) else None
-        fingerprint = provenance.fingerprint(config, dataset.digest, embedded.digests(config), learned_from)
-        if not config.rerun and (earlier := runs.find_finished(fingerprint)):
-            report.earlier(earlier)
-            return
+        job = jobs.identify(config)
         _dspy_logs_to_file()
-        again = fingerprint if config.rerun else None
-        lm = endpoints.connect(config.endpoint, again=again)
-        teacher = endpoints.connect(config.teacher, again=again) if config.teacher else None
-        metric = metrics.build(config, again=again)
+    with runs.alone(job.fingerprint, wait=report.waiting):
+        anew = config.rerun or config.reproduce.run
+        if not anew and (earlier := runs.find_finished(job.fingerprint)):
+            report.earlier(earlier)
+        else:
+            _run(job, path, clock)
+
+
+def _run(job: Job, path: Path, clock: Clock) -> None:
+    config, dataset = job.config, job.dataset
+    replayed = config.reproduce.mode == "replay"
+    with clock("load"):
+        program = assertions.enforce(programs.build(config.program), config.assertions, config.plugins)
+        source = Source(
+            again=job.fingerprint if config.rerun else None,
+            recorded=Path(config.reproduce.run) if replayed and config.reproduce.run else None,
+            archive=Archive(path / "answers.jsonl"),
+        )
+        lm = endpoints.connect(config.endpoint, source)
+        teacher = endpoints.connect(config.teacher, source) if config.teacher else None
+        metric = metrics.build(config, source)
         program.set_lm(lm)
         report.plan(config, dataset, path)
-        endpoints.probe(config.endpoint, lm)
-        if config.teacher and teacher:
-            with endpoints.speaking_of("teacher"):
-                endpoints.probe(config.teacher, teacher)
-        metrics.probe(metric)
+        if not replayed:
+            _probe(config, lm, teacher, metric)
 
     settings = {"lm": lm, "adapter": programs.adapter(config.adapter)}
     workers = endpoints.concurrency(config.endpoint)
     trainset, valset, testset = ([programs.example(item) for item in split] for split in dataset.splits.values())
 
-    record = Record(config, dataset, fingerprint, RunFolder(path), clock)
+    record = Record(config, dataset, job.fingerprint, RunFolder(path), clock)
     evaluator = Evaluator(metric, settings, record.meter, workers)
     with record:
-        with record.phase("baseline", len(testset)) as keep:
-            record.baseline = evaluator.evaluate(program, testset, "baseline", keep)
-        record.refuse_errors(record.baseline, len(testset))
+        if config.reproduce.mode == "evaluate":
+            optimized = optimizers.Optimized(programs.of_run(program, Path(str(config.reproduce.run)), lm))
+        else:
+            with record.phase("baseline", len(testset)) as keep:
+                record.baseline = evaluator.evaluate(program, testset, "baseline", keep)
+            record.refuse_errors(record.baseline, len(testset))
 
-        with record.optimizing() as tell, dspy.context(**settings, **record.meter.settings):
-            task = optimizers.Task(
-                metric=optimizers.Objective(metric, assertions.build(config.assertions, config.plugins)),
-                trainset=trainset,
-                valset=valset,
-                lm=lm,
-                teacher=teacher,
-                workers=workers,
-                pool=[programs.example(item) for item in dataset.pool],
-                tell=tell,
-            )
+            with record.optimizing() as tell, dspy.context(**settings, **record.meter.settings):
+                task = optimizers.Task(
+                    metric=optimizers.Objective(metric, assertions.build(config.assertions, config.plugins)),
+                    trainset=trainset,
+                    valset=valset,
+                    lm=lm,
+                    teacher=teacher,
+                    workers=workers,
+                    pool=[programs.example(item) for item in dataset.pool],
+                    tell=tell,
+                )
 
-            def on_val(candidate: dspy.Module) -> float:
-                outcomes = evaluator.evaluate(candidate, valset, "val", lambda outcome: None)
-                record.refuse_errors(outcomes, len(valset))
-                return sum(outcome.score or 0.0 for outcome in outcomes) / len(outcomes)
+                def on_val(candidate: dspy.Module) -> float:
+                    outcomes = evaluator.evaluate(candidate, valset, "val", lambda outcome: None)
+                    record.refuse_errors(outcomes, len(valset))
+                    return sum(outcome.score or 0.0 for outcome in outcomes) / len(outcomes)
 
-            optimized = optimizers.optimize(config.optimizer, program, task, on_val, record.meter)
+                optimized = optimizers.optimize(config.optimizer, program, task, on_val, record.meter)
         record.keep_program(optimized)
 
         with record.phase("optimized", len(testset)) as keep:
@@ -85,7 +96,15 @@ def run(config: Config, path: Path) -> None:
         record.refuse_errors(record.optimized, len(testset))
         if config.rerun:
             for endpoint in schema.endpoints(config).values():
-                endpoints.forget(endpoint, fingerprint)
+                answers.forget(endpoint, job.fingerprint)
+
+
+def _probe(config: Config, lm: dspy.LM, teacher: dspy.LM | None, metric: metrics.Metric) -> None:
+    endpoints.probe(config.endpoint, lm)
+    if config.teacher and teacher:
+        with endpoints.speaking_of("teacher"):
+            endpoints.probe(config.teacher, teacher)
+    metrics.probe(metric)
 
 
 def _dspy_logs_to_file() -> None:

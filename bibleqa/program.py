@@ -139,6 +139,21 @@ def load(program: dspy.Module, path: Path) -> dspy.Module:
     return program
 
 
+def of_run(program: dspy.Module, folder: Path, lm: dspy.LM) -> dspy.Module:
+    """The optimized program of a run folder, with the weights that were tuned for it.
+
+    Args:
+        program: Built from the config of the run.
+        folder: The run folder.
+        lm: Of the run's endpoint; a tuned model is served by its engine.
+    """
+    if (folder / "adapter.json").is_file():
+        lm = lm.copy(model=lm.provider.adopt(folder))
+    loaded = load(program, folder / "program.json")
+    loaded.set_lm(lm)
+    return loaded
+
+
 def vote(programs: list[dspy.Module]) -> dspy.Module:
     """DSPy's ensemble: all answer, and the answer that most agree on stands."""
     module: dspy.Module = dspy.Ensemble(reduce_fn=dspy.majority).compile(programs)

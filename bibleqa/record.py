@@ -5,17 +5,19 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from dspy.utils.saving import get_dependency_versions
 
 from bibleqa import config as configs
-from bibleqa import evaluation, metrics, provenance, report, runs, tracking, trials
+from bibleqa import evaluation, metrics, provenance, report, runs, tracking, trials, verdict
 from bibleqa import program as programs
 from bibleqa.data.slices import Dataset
 from bibleqa.errors import BibleQAError, ConfigError, EndpointUnusable, RunFailed
 from bibleqa.evaluation import Outcome
+from bibleqa.lm import embedded
 from bibleqa.lm.meter import Meter
 from bibleqa.optimizers import Optimized
 from bibleqa.runs import RunFolder
@@ -59,6 +61,7 @@ class Record:
 
     def __init__(self, config: Config, dataset: Dataset, fingerprint: str, folder: RunFolder, clock: Clock):
         """Begin the run: from now on its folder stays."""
+        self._past = RunFolder(Path(config.reproduce.run)) if config.reproduce.run else None
         self.meter = Meter()
         self.baseline: list[Outcome] = []
         self.optimized: list[Outcome] = []
@@ -166,6 +169,8 @@ class Record:
                 ) from failure
             return
         report.result(self._folder, summary, self._config, self.optimized, self._dataset)
+        if self._config.reproduce.mode == "replay" and not summary["reproduction"]["identical"]:
+            raise RunFailed("the replay is not identical to the recorded run; see above")
         if errors := summary["optimizer_errors"]:
             raise RunFailed(
                 f"the optimizer failed inside, the scores above are of what it gave back: {'; '.join(errors)}"
@@ -176,15 +181,20 @@ class Record:
         optimized = evaluation.scores(self.optimized)
         reached = optimized["score"] is not None and optimized["score"] >= self._config.target_accuracy
         splits = {name: len(items) for name, items in self._dataset.splits.items()}
+        made = {
+            "program_digest": programs.digest(self._optimizer.program) if self._optimizer else None,
+            "git": provenance.git_state(),
+            "made_of": {"code": provenance.code_digest(), "models": embedded.digests(self._config)},
+            "versions": provenance.versions(),
+        }
         return {
             "schema": runs.SCHEMA,
             "status": "failed" if failure is not None or errors else "finished",
             "failure": None if failure is None else (str(failure) or type(failure).__name__),
             "run_id": run_id,
             "fingerprint": self._fingerprint,
-            "reproduced_from": self._config.reproduced_from,
+            "reproduced_from": self._config.reproduce.run,
             "dataset_digest": self._dataset.digest,
-            "program_digest": programs.digest(self._optimizer.program) if self._optimizer else None,
             "slice": {**splits, "anchors": self._dataset.anchors},
             "baseline": evaluation.scores(self.baseline),
             "optimized": optimized,
@@ -202,8 +212,10 @@ class Record:
             **self._judged(),
             "weights": tuned.manifest["sha256"] if self._optimizer and (tuned := self._optimizer.tuned) else None,
             "unchanged": self._optimizer.unchanged if self._optimizer else None,
-            "git": provenance.git_state(),
-            "versions": provenance.versions(),
+            **made,
+            "reproduction": verdict.of(self._past, self._config, [*self.baseline, *self.optimized], made)
+            if self._past
+            else None,
         }
 
     def _judged(self) -> dict[str, Any]:

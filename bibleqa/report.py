@@ -120,8 +120,15 @@ def result(
     if summary["unchanged"] and config.optimizer.name != "none":
         out.print("Nothing that the optimizer tried beat the baseline on val: the program is the baseline.")
     _show(folder, summary)
+    if summary["reproduction"]:
+        _verdict(summary["reproduction"])
     _wrong_answers(optimized, {item.id: item for item in dataset.test})
     _look_closer(folder, summary)
+
+
+def waiting() -> None:
+    """Say that another process is making the very run that was asked for."""
+    out.print("Another process is making this very run; waiting for it.")
 
 
 def earlier(folder: RunFolder) -> None:
@@ -176,6 +183,29 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
         f"(baseline {seconds['baseline']:.0f}, optimizing {seconds['optimize']:.0f}, "
         f"optimized {seconds['evaluate']:.0f})"
     )
+
+
+def _verdict(told: Mapping[str, Any]) -> None:
+    what = {"rerun": "asked again", "replay": "replayed", "evaluate": "its program scored"}[told["mode"]]
+    out.print(f"\n{told['of']}, {what}:", markup=False)
+    for name, (then, now) in told["overrides"].items():
+        out.print(f"  override {name}: {then} then, {now} now", markup=False)
+    if told["identical"]:
+        out.print(f"[bold]identical[/]: the same program, {told['compared']} answers the same")
+        return
+    program = "the same program" if told["same_program"] else "another program"
+    out.print(f"[bold]not identical[/]: {program}, {told['compared']} answers compared")
+    if differing := told["differing"]:
+        rest = f" and {len(differing) - 10} more" if len(differing) > 10 else ""
+        out.print(f"  other answers or scores: {', '.join(differing[:10])}{rest}", markup=False)
+    for name, (then, now) in told["changed"].items():
+        out.print(f"  changed since: {name} {_brief(then)} then, {_brief(now)} now", markup=False)
+    if not told["changed"] and not told["overrides"]:
+        out.print("  nothing that is recorded has changed: the endpoint answered otherwise")
+
+
+def _brief(value: Any) -> str:
+    return str(value)[:12] if isinstance(value, str) and len(value) > 30 else str(value)
 
 
 def _wrong_answers(outcomes: Sequence[Outcome], items: Mapping[str, Item]) -> None:

@@ -15,7 +15,7 @@ from options import OPTIONS, choosing_all
 
 from bibleqa import assertions, config, paths, reproduce
 from bibleqa.errors import ConfigError
-from bibleqa.schema import GROUPS, Config, TermConfig
+from bibleqa.schema import GROUPS, Config, ReproduceConfig, TermConfig
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -38,8 +38,8 @@ def again(reference: str, *further: str) -> Config:
 
 def comparable(repeated: Config) -> Config:
     assert repeated.rerun
-    assert repeated.reproduced_from
-    return replace(repeated, rerun=False, reproduced_from=None)
+    assert repeated.reproduce.run
+    return replace(repeated, rerun=False, reproduce=ReproduceConfig())
 
 
 @pytest.mark.parametrize(("number", "crossed"), list(enumerate(COMBINATIONS)), ids=str)
@@ -160,7 +160,7 @@ def test_a_command_line_without_it_stays_as_it_is() -> None:
 
 def test_it_says_what_it_repeats() -> None:
     run = saved(config.to_yaml(config.compose()))
-    assert again(run).reproduced_from == run.removeprefix("reproduce=")
+    assert again(run).reproduce.run == run.removeprefix("reproduce=")
 
 
 def edited(**values: Any) -> str:

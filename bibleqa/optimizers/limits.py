@@ -64,7 +64,8 @@ def _check_tunable(config: Config, key: str, part: FinetuneConfig) -> None:
             f"{key}.source={part.source}: the reference answers have no reasoning to learn from, as "
             f"program={config.program.name} wants it; {key}.source=teacher has"
         )
-    finetune.check_installed()
+    if config.reproduce.mode == "rerun":  # else the weights of the recorded run are taken
+        finetune.check_installed()
 
 
 def tunes_weights(optimizer: OptimizerConfig) -> bool:
