@@ -19,7 +19,8 @@ os.environ["HYDRA_FULL_ERROR"] = "1"
 def job(composed: DictConfig) -> None:
     """One run, in the folder that Hydra made for it."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        run(composed)  # Hydra lets the other jobs finish, then raises what went wrong
+        with console.to_file(Path(HydraConfig.get().runtime.output_dir) / "screen.txt"):
+            run(composed)  # the other jobs go on; the end of the sweep says what went wrong
     elif code := console.guarded(lambda: run(composed)):
         sys.exit(code)  # past Hydra, which would put a line of its own before ours
 
@@ -29,16 +30,20 @@ def run(composed: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         checked = config.checked(composed)
-        from bibleqa import experiment  # DSPy and all that: seconds, which a config error need not pay for
+        from bibleqa import experiment, plan  # DSPy and all that: seconds, which a config error need not pay for
 
-        experiment.run(checked, folder)
+        if checked.plan:
+            plan.show_one(checked)
+        else:
+            experiment.run(checked, folder)
     finally:
         runs.discard_unused(folder)
 
 
 def main() -> None:
     """The command line."""
-    sys.argv[1:] = reproduce.expand(sys.argv[1:])
+    # Hydra takes -m before the overrides only.
+    sys.argv[1:] = sorted(reproduce.expand(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))
     config.prepare(sys.argv[1:])
     job()
 

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bibleqa import parts, paths, schema
 from bibleqa.errors import ConfigError
 from bibleqa.explain import choose_endpoint, explain, unknown_key
-from bibleqa.schema import Config
+from bibleqa.schema import BetterTogetherConfig, Config, FinetuneConfig
 
 _NOT_AN_OPTION = re.compile(
     rf"^[+~]*(?P<group>{'|'.join(schema.GROUPS)}|endpoint@({'|'.join(schema.HELPERS)}))=\s*(\[|(null|true|false|[-+]?(inf|nan|[\d._]+(e[-+]?\d+)?))\s*$)",
@@ -101,9 +101,30 @@ def checked(composed: DictConfig) -> Config:
     for problem in schema.check_range(config):
         raise ConfigError(problem)
     _refuse_secrets(config)
+    if config.fast:
+        _cut(config)
     parts.settle(config)
     _resolve(config)
     return config
+
+
+_HANDFUL = {"max_train": 16, "max_val": 4, "max_test": 4}
+_LEARNED = 16
+"""Questions that weights are tuned on in a fast run."""
+
+
+def _cut(config: Config) -> None:
+    """Leave a handful of questions, for the optimizer as well."""
+    for name, most in _HANDFUL.items():
+        setattr(config.dataset, name, min(getattr(config.dataset, name) or most, most))
+    optimizer = config.optimizer
+    if isinstance(optimizer, FinetuneConfig):
+        optimizer.max_examples = min(optimizer.max_examples or _LEARNED, _LEARNED)
+    elif isinstance(optimizer, BetterTogetherConfig):
+        for word, step in parts.steps(optimizer).items():
+            if isinstance(step, FinetuneConfig):
+                given = optimizer.steps.get(word) or {}
+                optimizer.steps[word] = {**given, "max_examples": min(step.max_examples or _LEARNED, _LEARNED)}
 
 
 def _refuse_secrets(config: Config) -> None:

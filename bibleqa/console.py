@@ -1,9 +1,11 @@
 """What the person at the terminal sees: the one console, and errors as one line with an exit code."""
 
+import contextlib
 import io
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from rich.console import Console
 
@@ -14,6 +16,18 @@ INTERRUPTED = 130
 
 out = Console(soft_wrap=True, highlight=False)
 """Results and progress."""
+
+
+@contextlib.contextmanager
+def to_file(path: Path) -> Iterator[None]:
+    """Let what is said in here stand in a file: a job of a sweep has the screen not for itself."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        path.open("a", encoding="utf-8") as screen,
+        contextlib.redirect_stdout(screen),
+        contextlib.redirect_stderr(screen),
+    ):
+        yield
 
 
 def guarded(main: Callable[[], int | None]) -> int:

@@ -77,7 +77,7 @@ def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, a
     client, experiment = _open(tracking, address)
     config = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
     name = " ".join(config[group]["name"] for group in ("endpoint", "program", "optimizer"))
-    run_id: str = client.create_run(experiment, run_name=name).info.run_id
+    run_id: str = client.create_run(experiment, run_name=name, tags=_parent(folder)).info.run_id
     try:
         return _fill(client, run_id, folder, summarise, config)
     except BaseException:
@@ -85,6 +85,54 @@ def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, a
         with suppress(*_down()):
             client.delete_run(run_id)  # half a record would look like a run
         raise
+
+
+def begin_sweep(tracking: TrackingConfig, name: str) -> str | None:
+    """The id of an MLflow run that is the parent of a sweep's, or None when nothing is tracked.
+
+    Raises:
+        TrackerDown: MLflow cannot be reached.
+    """
+    if (address := uri(tracking)) is None:
+        return None
+    try:
+        client, experiment = _open(tracking, address)
+        return str(client.create_run(experiment, run_name=f"sweep {name}").info.run_id)
+    except _down() as error:
+        raise _not_reached(address, error) from error
+
+
+def end_sweep(
+    tracking: TrackingConfig, parent: str, files: list[Path], run_ids: list[str | None], failed: bool
+) -> None:
+    """Complete the parent of a sweep: its files, and all runs that belong to it, those made before too.
+
+    Raises:
+        TrackerDown: MLflow cannot be reached.
+    """
+    address = str(uri(tracking))
+    try:
+        client, _ = _open(tracking, address)
+        for file in files:
+            client.log_artifact(parent, str(file))
+        for run_id in filter(None, run_ids):
+            if _PARENT not in client.get_run(run_id).data.tags:
+                client.set_tag(run_id, _PARENT, parent)
+        client.set_terminated(parent, "FAILED" if failed else "FINISHED")
+    except _down() as error:
+        raise _not_reached(address, error) from error
+
+
+_PARENT = "mlflow.parentRunId"
+
+
+def _parent(folder: RunFolder) -> dict[str, str]:
+    """The tag that makes a run of a sweep a child of the sweep's."""
+    try:
+        parent = RunFolder(folder.path.parent).read_json("sweep.json")["parent"]
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {_PARENT: parent} if parent else {}
 
 
 def _fill(
@@ -208,6 +256,38 @@ def count_runs(tracking: TrackingConfig) -> int | None:
         return len(client.search_runs([experiment], max_results=1000))
     except _down() as error:
         raise _not_reached(address, error) from error
+
+
+def fetch(run_id: str) -> Path:
+    """The run folder that MLflow keeps of a run, brought into the project: `outputs/fetched/<run id>`.
+
+    It is asked where `MLFLOW_TRACKING_URI` says, else in the project's own store.
+
+    Raises:
+        ConfigError: MLflow has no such run.
+        TrackerDown: MLflow cannot be reached.
+    """
+    tracking = TrackingConfig(name="server" if os.environ.get("MLFLOW_TRACKING_URI") else "local")
+    tracking.uri = os.environ.get("MLFLOW_TRACKING_URI")
+    address = uri(tracking)
+    folder = paths.project() / "outputs" / "fetched" / run_id
+    if (folder / "config.yaml").is_file():
+        return folder
+    try:
+        client, _ = _open(tracking, str(address))
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise ConfigError(f"{run_id}: MLflow at {address} has no such run") from None
+        folder.mkdir(parents=True, exist_ok=True)
+        client.download_artifacts(run_id, "", str(folder))
+    except _down() as error:
+        raise _not_reached(str(address), error) from error
+    return folder
 
 
 def track(path: Path) -> dict[str, Any]:

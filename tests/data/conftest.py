@@ -1,25 +1,18 @@
 """The text and the whole dataset, loaded and built once for all tests."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from bibleqa.data import store
 from bibleqa.data.build import ensure_built
-from bibleqa.data.corpora import sword
-from bibleqa.data.corpora.debian import fetch_sword
 from bibleqa.data.corpus import Corpus
 from bibleqa.data.datasets import RECIPES
 from bibleqa.data.item import Item
 from bibleqa.data.kjv import Bible, kjv
 from bibleqa.data.reader import read_items
 from bibleqa.data.sources import available
-from bibleqa.errors import ConfigError
 from bibleqa.schema import CorpusConfig
 
 _WHOLE = {"built", "dataset", "sword_folder", "sword_store", "corpus", "asked"}
@@ -58,27 +51,6 @@ def family(bible: Bible) -> Callable[[str], list[Item]]:
         return made[name]
 
     return items
-
-
-@pytest.fixture(scope="session")
-def sword_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The three real modules: from Debian where apt is, fetched by one worker for all, else from the machine's own."""
-    if not shutil.which("apt-get"):
-        try:
-            return sword.find(None)
-        except ConfigError as error:
-            pytest.skip(str(error))
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    folder = tmp_path_factory.getbasetemp().parent / f"sword-{run}"
-    with FileLock(folder.with_suffix(".lock")):
-        try:
-            return fetch_sword(folder)
-        except ConfigError:
-            if os.geteuid() != 0:
-                raise
-            # A fresh container comes without package lists.
-            subprocess.run(["apt-get", "update"], check=True, capture_output=True)
-            return fetch_sword(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""What this project adds to Hydra: how sweeps are laid out, and where their jobs run."""
