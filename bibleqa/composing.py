@@ -24,6 +24,8 @@ from bibleqa.schema import Config
 _MADE_BY = ("schema", "config", "parts", "options", "composing")
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)")
 
+_OF_THE_COMMAND = ("plan=", "rerun=", "retry_failed=")
+
 Compose = Callable[[Sequence[str]], DictConfig]
 """Hydra's composing: from overrides to the task config."""
 
@@ -42,11 +44,12 @@ class Composer:
         self._surroundings = _surroundings([paths.conf(), *folders])
 
     def __call__(self, overrides: Sequence[str]) -> Config:
-        """The config of a job, all of its values resolved.
+        """The config of a job, all of its values resolved, but for what a command line says of the sweep alone.
 
         Raises:
             ConfigError: The overrides do not make one; the message begins with them.
         """
+        overrides = [override for override in overrides if not override.lstrip("+").startswith(_OF_THE_COMMAND)]
         key = hashlib.sha256(json.dumps([self._surroundings, list(overrides)]).encode()).hexdigest()
         kept = paths.project() / "outputs" / ".composed" / key
         try:

@@ -46,6 +46,7 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
             recorded=Path(config.reproduce.run) if replayed and config.reproduce.run else None,
             archive=Archive(path / "answers.jsonl"),
         )
+        endpoints.unload_others(schema.endpoints(config).values())
         lm = endpoints.connect(config.endpoint, source)
         teacher = endpoints.connect(config.teacher, source) if config.teacher else None
         metric = metrics.build(config, source)

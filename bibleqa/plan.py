@@ -136,8 +136,8 @@ def check_memory(planned: Sequence[Job], n_jobs: int) -> None:
     if n_jobs > 1 and need * n_jobs > free:
         most = max(1, int(free // need))
         raise ConfigError(
-            f"hydra.launcher.n_jobs={n_jobs}: the embedded models would take {need * n_jobs / 1e9:.1f} GB, each process has "
-            f"its own, and {free / 1e9:.1f} GB are free; n_jobs={most} at the most"
+            f"hydra.launcher.n_jobs={n_jobs}: each process loads its embedded models, {need * n_jobs / 1e9:.1f} GB "
+            f"in all, and {free / 1e9:.1f} GB are free; n_jobs={most} at the most"
         )
 
 

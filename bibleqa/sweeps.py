@@ -5,6 +5,7 @@ in it; the same command again goes on in the same folder.
 """
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,9 @@ from bibleqa.html_report import write as write_html
 from bibleqa.jobs import Job
 from bibleqa.reproduce import quoted
 from bibleqa.runs import RunFolder
+from bibleqa.schema import TrackingConfig
+
+log = logging.getLogger(__name__)
 
 SCHEMA = 1
 """Version of sweep.json."""
@@ -50,7 +54,13 @@ class Planned:
         return self.job.fingerprint[:12]
 
 
-def run(combinations: Sequence[Sequence[str]], compose: Compose, launch: Launch, hydra: DictConfig) -> None:
+def run(
+    combinations: Sequence[Sequence[str]],
+    compose: Compose,
+    launch: Launch,
+    hydra: DictConfig,
+    check: Callable[[], None],
+) -> None:
     """Run a sweep to its end, whatever becomes of its jobs, and show which combination is the best.
 
     Args:
@@ -58,6 +68,7 @@ def run(combinations: Sequence[Sequence[str]], compose: Compose, launch: Launch,
         compose: Hydra's composing.
         launch: Runs jobs.
         hydra: The composed config with Hydra's own part.
+        check: Raises a ConfigError where the launcher could run nothing.
 
     Raises:
         ConfigError: A job's config is wrong; nothing was started.
@@ -65,35 +76,35 @@ def run(combinations: Sequence[Sequence[str]], compose: Compose, launch: Launch,
     """
     folders = [Path(source.path) for source in hydra.hydra.runtime.config_sources if source.schema == "file"]
     planned = _planned(combinations, Composer(compose, folders))
-    n_jobs = hydra.hydra.launcher.get("n_jobs", 1)
-    command = planned[0].job.config
+    n_jobs = hydra.hydra.launcher.get("n_jobs") or 1
     folder = _folder(planned, Path(hydra.hydra.sweep.dir))
-    states = {one.short: _state(one, folder, command.rerun) for one in planned}
+    states = {one.short: _state(one, folder, hydra.rerun) for one in planned}
     plan_rows = [(states[one.short], one.name, one.job) for one in planned]
     out.print(f"[bold]{len(planned)} jobs[/], {sum(state == 'finished' for state in states.values())} finished before")
     plan.show(plan_rows, n_jobs)
     missing = [one for one in planned if states[one.short] != "finished"]
-    left_out = [one for one in missing if states[one.short] == "failed" and not command.retry_failed]
+    left_out = [one for one in missing if states[one.short] == "failed" and not hydra.retry_failed]
     to_run = _baselines_first([one for one in missing if one not in left_out])
     plan.check_memory([one.job for one in to_run], n_jobs)
-    if command.plan:
+    if hydra.plan:
         return
+    check()
     sweep = _begin(planned, folder)
     out.print(f"sweep folder {_short(folder)}\n", markup=False)
     causes: dict[str, str] = {}
     if to_run:
         places = {one.short: _next_place(folder, one.short) for one in to_run}
         with _watching(to_run, places, n_jobs):
-            returned = launch([_with_place(one.overrides, places[one.short]) for one in to_run])
+            returned = _launched(launch, [_with_place(one.overrides, places[one.short]) for one in to_run])
         causes = {one.short: _cause(one, back) for one, back in zip(to_run, returned, strict=True)}
     causes |= {one.short: _failure(folder, one.short) or "failed before" for one in left_out}
     failed = {short: cause for short, cause in causes.items() if cause}
-    _end(sweep, folder, command, failed=bool(failed))
+    _end(sweep, folder, planned[0].job.config.tracking, failed=bool(failed))
     if failed:
         _show_failures([one for one in planned if one.short in failed], failed, folder)
         raise RunFailed(
             f"{len(failed)} of {len(planned)} jobs failed; the same command again runs them alone"
-            + ("" if command.retry_failed else ", with retry_failed=true")
+            + ("" if hydra.retry_failed else ", with retry_failed=true")
         )
 
 
@@ -209,6 +220,17 @@ def _baselines_first(planned: Sequence[Planned]) -> list[Planned]:
     return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])]
 
 
+def _launched(launch: Launch, overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
+    """What became of the jobs; of a launcher that fails at one of them, that of all of them is not known."""
+    try:
+        return launch(overrides)
+    except BibleQAError:
+        raise
+    except Exception as error:  # a launcher from elsewhere may raise anything
+        log.exception("the launcher failed")
+        return [JobReturn(status=JobStatus.FAILED, _return_value=error) for _ in overrides]
+
+
 def _cause(one: Planned, returned: JobReturn) -> str:
     """What a job failed with, or nothing."""
     if runs.find_finished(one.job.fingerprint) or returned.status == JobStatus.COMPLETED:
@@ -272,7 +294,7 @@ def _progress(one: Planned, place: Path) -> str:
     return f"{one.name}: optimizing" if answered == test else f"{one.name}: optimized {answered - test}/{test}"
 
 
-def _end(sweep: dict[str, Any], folder: Path, command: Any, failed: bool) -> None:
+def _end(sweep: dict[str, Any], folder: Path, config: TrackingConfig, failed: bool) -> None:
     """Show what the sweep has found, and keep it as a page in its folder and in MLflow."""
     board = leaderboard.of_sweep(folder)
     leaderboard.show(board, out)
@@ -283,7 +305,7 @@ def _end(sweep: dict[str, Any], folder: Path, command: Any, failed: bool) -> Non
         finished = [one["fingerprint"] for one in sweep["jobs"]]
         ids = [run.read_json("summary.json")["run_id"] for run in map(runs.find_finished, finished) if run]
         try:
-            tracking.end_sweep(command.tracking, sweep["parent"], [page, folder / "sweep.json"], ids, failed)
+            tracking.end_sweep(config, sweep["parent"], [page, folder / "sweep.json"], ids, failed)
         except tracking.TrackerDown as error:
             out.print(str(error), markup=False)
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ def connect(endpoint: EndpointConfig, source: Source = SHARED, *, cache: bool = 
     }
     if endpoint.kind == "embedded":
         assert endpoint.threads is not None
-        engine = EmbeddedEngine(endpoint.threads)
+        engine = _engine(endpoint.model, endpoint.threads)
         name = endpoint.model
         if endpoint.adapter:
             name += f"+{embedded.adapter_digest(endpoint)[:12]}"
@@ -94,6 +94,24 @@ def connect(endpoint: EndpointConfig, source: Source = SHARED, *, cache: bool = 
         num_retries=endpoint.retries,
         **sampling,
     )
+
+
+_engines: dict[tuple[str, int], EmbeddedEngine] = {}
+"""By model and threads. A process that makes one run after the other loads a model once."""
+
+_well: set[str] = set()
+"""Embedded models that this process has loaded."""
+
+
+def _engine(model: str, threads: int) -> EmbeddedEngine:
+    return _engines.setdefault((model, threads), EmbeddedEngine(threads))
+
+
+def unload_others(wanted: Iterable[EndpointConfig]) -> None:
+    """Give back the memory of embedded models that this process has loaded for earlier runs and not for this one."""
+    kept = {(endpoint.model, endpoint.threads) for endpoint in wanted}
+    for key in _engines.keys() - kept:
+        _engines.pop(key).unload()
 
 
 class _LM(dspy.LM):
@@ -137,6 +155,8 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
     begun = time.perf_counter()
     listed: list[str] = []
     if endpoint.kind == "embedded":
+        if lm.model in _well:
+            return Health([], 0.0)  # it was asked for an earlier run of this process
         lm.engine.load(lm.model.removeprefix("embedded/"))
     else:
         listed = _list_models(endpoint)
@@ -147,6 +167,8 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
     except LMError as error:
         other = f"; the server has {', '.join(listed[:5])}" if listed and endpoint.model not in listed else ""
         raise EndpointUnusable(f"{_where(endpoint)} does not answer: {_short(error)}{other}") from error
+    if endpoint.kind == "embedded":
+        _well.add(lm.model)
     return Health(listed, time.perf_counter() - begun)
 
 

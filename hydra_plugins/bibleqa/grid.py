@@ -34,7 +34,7 @@ class Grid(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         (combinations,) = self.split_arguments(overrides, None)
-        return sweeps.run(combinations, self._compose, self._launch, self.config)
+        return sweeps.run(combinations, self._compose, self._launch, self.config, self._check)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.config is not None
@@ -43,6 +43,11 @@ class Grid(BasicSweeper):
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
         return composed
+
+    def _check(self) -> None:
+        """Have the launcher say what is in its way before anything is written; Hydra's own know no such thing."""
+        if check := getattr(self.launcher, "check", None):
+            check()
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> Any:
         assert self.launcher is not None

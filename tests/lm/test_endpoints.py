@@ -21,7 +21,7 @@ from fake_openai import CHAT, MODEL, MODELS, Server, hang, html, reset, slow, st
 
 from bibleqa import metrics
 from bibleqa import program as programs
-from bibleqa.errors import BibleQAError, EndpointUnusable
+from bibleqa.errors import EndpointUnusable
 from bibleqa.evaluation import Evaluator
 from bibleqa.lm import answers, endpoints
 from bibleqa.lm.answers import Archive, Source
