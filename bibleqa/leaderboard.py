@@ -155,12 +155,13 @@ def of_sweep(folder: Path, by: Sequence[str] = ()) -> Leaderboard:
     found: dict[str, tuple[PastRun, dict[str, str]]] = {}
     unfinished = []
     for job in jobs:
+        own = [override for override in job["overrides"] if override not in common]
         run = runs.find_finished(job["fingerprint"]) if job.get("fingerprint") else None
         if run is None:
-            unfinished.append(" ".join(job["overrides"]) or "the job without overrides")
+            unfinished.append(" ".join(own) or "the only one")
             continue
-        own = [override.partition("=") for override in job["overrides"] if override not in common]
-        found.setdefault(job["fingerprint"], (PastRun(run.path), {key: value for key, _, value in own}))
+        setting = {key: value for key, _, value in (override.partition("=") for override in own)}
+        found.setdefault(job["fingerprint"], (PastRun(run.path), setting))
     past_runs, settings = [run for run, _ in found.values()], [own for _, own in found.values()]
     board = build(past_runs, by, settings if any(settings) else None)
     return dataclasses.replace(board, jobs=len(jobs), unfinished=unfinished, sweep=folder)
@@ -402,6 +403,8 @@ def notes(standing: Standing) -> Iterable[str]:
             f"{'is' if apart == 1 else 'are'} told from the best"
         )
         yield f"◆ no run scored more for fewer {standing.cost}"
+    if any(entry.run.summary["lm"]["cached_calls"] for entry in standing.entries):
+        yield "seconds: what the run itself took; answers that an earlier one had paid for took none"
     if not all(entry.run.knows_all_tokens for entry in standing.entries):
         yield "tokens+: those of calls answered from the cache are not known, so costs are counted in LM calls"
 

@@ -32,9 +32,6 @@ from bibleqa.schema import TrackingConfig
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
-"""Version of sweep.json."""
-
 Launch = Callable[[Sequence[Sequence[str]]], Sequence[JobReturn]]
 """Runs jobs, each known by its overrides."""
 
@@ -140,7 +137,7 @@ def _folder(planned: Sequence[Planned], new: Path) -> Path:
         folder = paths.project() / _pointer(planned).read_text(encoding="utf-8")
     except FileNotFoundError:
         return new.absolute()
-    return folder if (folder / "sweep.json").is_file() else new.absolute()
+    return folder if (folder / leaderboard.SWEEP).is_file() else new.absolute()
 
 
 def _pointer(planned: Sequence[Planned]) -> Path:
@@ -151,13 +148,13 @@ def _pointer(planned: Sequence[Planned]) -> Path:
 def _begin(planned: Sequence[Planned], folder: Path) -> dict[str, Any]:
     """Write sweep.json, where it is not there from before."""
     try:
-        found: dict[str, Any] = RunFolder(folder).read_json("sweep.json")
+        found: dict[str, Any] = RunFolder(folder).read_json(leaderboard.SWEEP)
         return found
     except FileNotFoundError:
         pass
     folder.mkdir(parents=True, exist_ok=True)
     sweep: dict[str, Any] = {
-        "schema": SCHEMA,
+        "schema": leaderboard.SCHEMA,
         "jobs": [{"overrides": one.overrides, "fingerprint": one.job.fingerprint} for one in planned],
     }
     config = planned[0].job.config.tracking
@@ -166,7 +163,7 @@ def _begin(planned: Sequence[Planned], folder: Path) -> dict[str, Any]:
     except tracking.TrackerDown as error:
         out.print(f"{error}; the jobs will have no parent there", markup=False)
         sweep["parent"] = None
-    RunFolder(folder).write_json("sweep.json", sweep)
+    RunFolder(folder).write_json(leaderboard.SWEEP, sweep)
     pointer = _pointer(planned)
     pointer.parent.mkdir(parents=True, exist_ok=True)
     runs.write_atomically(pointer, os.path.relpath(folder, paths.project()))
@@ -305,7 +302,7 @@ def _end(sweep: dict[str, Any], folder: Path, config: TrackingConfig, failed: bo
         finished = [one["fingerprint"] for one in sweep["jobs"]]
         ids = [run.read_json("summary.json")["run_id"] for run in map(runs.find_finished, finished) if run]
         try:
-            tracking.end_sweep(config, sweep["parent"], [page, folder / "sweep.json"], ids, failed)
+            tracking.end_sweep(config, sweep["parent"], [page, folder / leaderboard.SWEEP], ids, failed)
         except tracking.TrackerDown as error:
             out.print(str(error), markup=False)
 

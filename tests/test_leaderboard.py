@@ -174,8 +174,8 @@ def test_of_a_sweep_the_combination_is_what_its_jobs_were_told(project: Path, ru
     assert combinations(board) == [["optimizer=none optimizer.seed=0", "optimizer=none optimizer.seed=1"]]
     assert (board.jobs, len(board.unfinished)) == (4, 2)
     missing = (
-        "2 of 4 jobs have no result: program=predict optimizer=gepa optimizer.seed=0; "
-        "program=predict optimizer=gepa optimizer.seed=1"
+        "2 of 4 jobs have no result: optimizer=gepa optimizer.seed=0; "
+        "optimizer=gepa optimizer.seed=1"
     )
     assert run("--sweep", "latest")[1].rstrip().endswith(missing)
     assert missing in run("--sweep", "latest", "--format", "csv")[2]

@@ -297,6 +297,7 @@ def test_an_endless_answer_is_compared_by_its_beginning(server: Server) -> None:
 @pytest.mark.slow
 def test_the_embedded_embedder_says_the_same_each_time_and_tells_some_meanings_apart(tmp_path: Path) -> None:
     texts = ["death", "dying", "eternal life", "Aaron", "x" * 5000, "אלהים" * 1000]
+
     def fresh(name: str) -> embeddings.EmbeddedEmbedder:
         return embeddings.EmbeddedEmbedder("smollm2-135m-instruct", 2, Kept(Answers(tmp_path / name), "embedded"))
 

@@ -6,16 +6,34 @@ from pathlib import Path
 
 import fake_openai
 import pytest
-from fake_openai import MODEL, Server
+from fake_openai import MODEL, Asked, Server
 from project import HOME, Project, end
+
+from bibleqa.data.build import ensure_built
+from bibleqa.data.reader import read_items
 
 RECIPES = sorted((HOME / "conf" / "experiment").glob("*.yaml"))
 LONGEST = 300.0
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with fake_openai.running(lambda asked: "Seth") as server:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that knows the text."""
+    folder = ensure_built(tmp_path_factory.mktemp("processed"))
+    items = [item for split in ("train", "val", "test") for item in read_items(folder / f"{split}.jsonl")]
+    known = {(item.context, item.question): item.answer for item in items}
+
+    def answer(asked: Asked) -> str:
+        return next(
+            (
+                said
+                for (context, question), said in known.items()
+                if question == asked.question and context in asked.text
+            ),
+            "Seth",
+        )
+
+    with fake_openai.running(answer) as server:
         yield server
 
 

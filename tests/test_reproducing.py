@@ -37,9 +37,13 @@ def original(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Projec
 
 
 def run_of(project: Project, optimizer: str) -> Folder:
-    found = [*project.root.glob("outputs/multirun/*/*/*/config.yaml"), *project.root.glob("outputs/2*/*/config.yaml")]
-    (path,) = [p.parent for p in found if yaml.safe_load(p.read_text())["optimizer"]["name"] == optimizer]
-    return Folder(path)
+    """The first run of an optimizer."""
+    found = [
+        *project.root.glob("outputs/multirun/*/*/*/config.yaml"),
+        *sorted(project.root.glob("outputs/2*/*/config.yaml")),
+    ]
+    of_optimizer = [p.parent for p in found if yaml.safe_load(p.read_text())["optimizer"]["name"] == optimizer]
+    return Folder(of_optimizer[0])
 
 
 @pytest.fixture
@@ -148,44 +152,34 @@ def test_the_key_is_in_no_archive(original: Project) -> None:
 # Wrong input.
 
 
-def damaged(original: Project, tmp_path: Path, optimizer: str = "labeled") -> Path:
-    copy = tmp_path / "copy"
-    shutil.copytree(run_of(original, optimizer).path, copy)
-    return copy
-
-
-def newer(copy: Path) -> None:
-    summary = json.loads((copy / "summary.json").read_text())
-    (copy / "summary.json").write_text(json.dumps({**summary, "schema": 99}))
-
-
-def unfinished(copy: Path) -> None:
-    (copy / "summary.json").unlink()
-
-
-def without(name: str, copy: Path) -> None:
-    (copy / name).unlink()
+def damaged(original: Project, copy: Path, how: str) -> None:
+    """A copy of a run folder: whole, without a file, or of another schema."""
+    shutil.copytree(run_of(original, "labeled").path, copy)
+    if how.startswith("without "):
+        (copy / how.removeprefix("without ")).unlink()
+    elif how == "newer":
+        summary = json.loads((copy / "summary.json").read_text())
+        (copy / "summary.json").write_text(json.dumps({**summary, "schema": 99}))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("change", "overrides", "said"),
+    ("how", "overrides", "said"),
     [
-        (newer, [], "made by a newer bibleqa"),
-        (unfinished, ["reproduce.mode=replay"], "did not finish"),
-        (lambda copy: without("answers.jsonl", copy), ["reproduce.mode=replay"], r"answers\.jsonl is missing"),
-        (lambda copy: without("program.json", copy), ["reproduce.mode=evaluate"], r"program\.json is missing"),
-        (lambda copy: without("config.yaml", copy), [], "not a run folder"),
-        (lambda copy: None, ["optimizer=none", "optimizer.k=3"], r"optimizer\.k: unknown key"),
-        (lambda copy: None, ["reproduce.mode=again"], "not one of rerun, replay, evaluate"),
+        ("newer", [], "made by a newer bibleqa"),
+        ("without summary.json", ["reproduce.mode=replay"], "did not finish"),
+        ("without answers.jsonl", ["reproduce.mode=replay"], r"answers\.jsonl is missing"),
+        ("without program.json", ["reproduce.mode=evaluate"], r"program\.json is missing"),
+        ("without config.yaml", [], "not a run folder"),
+        ("whole", ["optimizer=none", "optimizer.k=3"], r"optimizer\.k: unknown key"),
+        ("whole", ["reproduce.mode=again"], "not one of rerun, replay, evaluate"),
     ],
-    ids=str,
 )
-def test_what_cannot_be_reproduced_is_refused_in_one_line(  # type: ignore[no-untyped-def]
-    original: Project, elsewhere: Project, server: Server, tmp_path: Path, change, overrides: list[str], said: str
+def test_what_cannot_be_reproduced_is_refused_in_one_line(
+    original: Project, elsewhere: Project, server: Server, how: str, overrides: list[str], said: str
 ) -> None:
-    copy, before = damaged(original, tmp_path), len(server.requests)
-    change(copy)
+    copy, before = elsewhere.root / "copy", len(server.requests)
+    damaged(original, copy, how)
     finished = reproduced(elsewhere, str(copy), *overrides)
     assert finished.code == 2, finished.err
     assert re.search(said, finished.complaint)
