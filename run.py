@@ -42,6 +42,7 @@ def run(composed: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
+    config.refuse_contradictions(sys.argv[1:])
     # Hydra takes -m before the overrides only.
     sys.argv[1:] = sorted(reproduce.expand(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))
     config.prepare(sys.argv[1:])

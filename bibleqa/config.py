@@ -69,6 +69,19 @@ def prepare(argv: Sequence[str] = ()) -> None:
             )
 
 
+def refuse_contradictions(argv: Sequence[str]) -> None:
+    """See that a command line gives no key two values: Hydra would take the last one without a word.
+
+    Raises:
+        ConfigError: It does.
+    """
+    given: dict[str, str] = {}
+    for argument in argv:
+        key, equals, value = argument.lstrip("+").partition("=")
+        if equals and not argument.startswith("-") and given.setdefault(key, value) != value:
+            raise ConfigError(f"{key}: given twice, as {given[key]} and as {value}; for one run each: -m {key}=a,b")
+
+
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The checked config that `python run.py <overrides>` would run.
 

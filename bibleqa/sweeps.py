@@ -82,9 +82,9 @@ def run(
     missing = [one for one in planned if states[one.short] != "finished"]
     left_out = [one for one in missing if states[one.short] == "failed" and not hydra.retry_failed]
     to_run = _baselines_first([one for one in missing if one not in left_out])
-    plan.check_memory([one.job for one in to_run], n_jobs)
     if hydra.plan:
         return
+    plan.check_memory([one.job for one in to_run], n_jobs)
     check()
     sweep = _begin(planned, folder)
     out.print(f"sweep folder {_short(folder)}\n", markup=False)
@@ -221,6 +221,9 @@ def _launched(launch: Launch, overrides: Sequence[Sequence[str]]) -> Sequence[Jo
     """What became of the jobs; of a launcher that fails at one of them, that of all of them is not known."""
     try:
         return launch(overrides)
+    except KeyboardInterrupt:
+        out.print("Not finished; the same command goes on from there: answers that came are not paid for again.")
+        raise
     except BibleQAError:
         raise
     except Exception as error:  # a launcher from elsewhere may raise anything

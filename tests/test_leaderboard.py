@@ -173,10 +173,7 @@ def test_of_a_sweep_the_combination_is_what_its_jobs_were_told(project: Path, ru
     board = leaderboard.of_sweep(sweep(project))
     assert combinations(board) == [["optimizer=none optimizer.seed=0", "optimizer=none optimizer.seed=1"]]
     assert (board.jobs, len(board.unfinished)) == (4, 2)
-    missing = (
-        "2 of 4 jobs have no result: optimizer=gepa optimizer.seed=0; "
-        "optimizer=gepa optimizer.seed=1"
-    )
+    missing = "2 of 4 jobs have no result: optimizer=gepa optimizer.seed=0; optimizer=gepa optimizer.seed=1"
     assert run("--sweep", "latest")[1].rstrip().endswith(missing)
     assert missing in run("--sweep", "latest", "--format", "csv")[2]
     assert json.loads(run("--sweep", "latest", "--format", "json")[1])["unfinished"] == board.unfinished

@@ -156,6 +156,7 @@ def test_the_plan_of_one_run_spends_nothing_either(project: Project, server: Ser
         (["optimizer=none,bootstrap", "metric=token_f1"], "optimizer=bootstrap.*metric_threshold"),
         (["optimizer=glob(zzz*)"], "a list of values is empty"),
         (["optimizer=none", "optimizer.k=1,2"], r"optimizer\.k: unknown key"),
+        (["optimizer=none", "optimizer=labeled"], "optimizer: given twice, as none and as labeled"),
     ],
 )
 def test_a_wrong_grid_is_refused_in_one_line_and_nothing_starts(
@@ -220,6 +221,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(project: Project, server: Ser
     if how == signal.SIGINT:
         assert stopped.code == 130
         assert stopped.err == "bibleqa: interrupted\n"
+        assert "the same command goes on from there" in stopped.out
         summaries = [job.summary for job in jobs(project)]
         assert [summary["status"] for summary in summaries] == ["failed"]
         assert summaries[0]["failure"] == "KeyboardInterrupt"
@@ -238,6 +240,14 @@ def test_two_sweeps_at_once_do_no_job_twice(project: Project, server: Server) ->
     assert set(paid(server).values()) == {1}
     found = list(project.root.glob("outputs/multirun/*/*/*/summary.json"))
     assert len(found) == 4
+
+
+@pytest.mark.slow
+def test_eight_processes_on_a_fresh_store_all_finish(project: Project) -> None:
+    begun = [project.start("optimizer=none", f"target_accuracy=0.{n}", "tracking=local") for n in range(1, 9)]
+    ended = [end(process, within=LONGEST) for process in begun]
+    assert [finished.code for finished in ended] == [0] * 8, ended
+    assert len({run.summary["run_id"] for run in project.folders}) == 8
 
 
 # The long one.
