@@ -1,6 +1,6 @@
 """Whether a run of every optimizer comes back, in all three ways, on the tiny embedded model.
 
-    python benchmarks/reproduce.py
+    python benchmarks/reproduce.py                 # or only some: … gepa finetune
 
 makes a short run of each; replays it in an empty project without any model file; asks the model all over again; and
 scores the program alone. Prints the verdict of each.
@@ -15,19 +15,23 @@ from pathlib import Path
 
 from runs import ROOT
 
+_WRITER = "endpoint@teacher=embedded"
+"""Writes instructions: the tiny model writes none that can be read."""
 OPTIMIZERS: dict[str, list[str]] = {
-    **{name: [] for name in ("none", "labeled", "knn", "bootstrap", "bootstrap_random_search", "copro", "simba")},
-    "mipro": ["optimizer.budget=null", "optimizer.num_candidates=3", "optimizer.num_trials=4"],
-    "gepa": ["optimizer.max_metric_calls=40"],
-    **{name: [] for name in ("infer_rules", "ensemble", "finetune", "better_together")},
+    **{name: [] for name in ("none", "labeled", "knn", "bootstrap", "bootstrap_random_search", "simba")},
+    "copro": ["optimizer.depth=1", _WRITER],
+    "mipro": ["optimizer.budget=null", "optimizer.num_candidates=3", "optimizer.num_trials=4", _WRITER],
+    "gepa": ["optimizer.max_metric_calls=40", _WRITER],
+    "infer_rules": ["optimizer.num_candidates=2", _WRITER],
+    **{name: [] for name in ("ensemble", "finetune", "better_together")},
 }
 
 
 def main() -> None:
     """A line an optimizer."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, overrides in OPTIMIZERS.items():
-            made, original = run(Path(folder) / "here", f"optimizer={name}", *overrides)
+        for name in sys.argv[1:] or OPTIMIZERS:
+            made, original = run(Path(folder) / "here", f"optimizer={name}", *OPTIMIZERS[name])
             verdicts = []
             for mode in ("replay", "rerun", "evaluate"):
                 project = Path(folder) / ("elsewhere" if mode == "replay" else "here")

@@ -147,7 +147,7 @@ def of_run(program: dspy.Module, folder: Path, lm: dspy.LM) -> dspy.Module:
         folder: The run folder.
         lm: Of the run's endpoint; a tuned model is served by its engine.
     """
-    if (folder / "adapter.json").is_file():
+    if json.loads((folder / "summary.json").read_text(encoding="utf-8"))["weights"]:
         lm = lm.copy(model=lm.provider.adopt(folder))
     loaded = load(program, folder / "program.json")
     loaded.set_lm(lm)

@@ -118,7 +118,7 @@ class Record:
         self._folder.write_json("candidates.json", [candidate.to_dict() for candidate in optimized.candidates])
         if optimized.candidates:
             trials.draw(optimized.candidates, self._folder.path / "candidates.png")
-        if tuned := optimized.tuned:
+        if tuned := optimized.tuned_at_all:
             shutil.copyfile(tuned.adapter, self._folder.path / "adapter.gguf")
             self._folder.write_json("adapter.json", tuned.manifest)
 

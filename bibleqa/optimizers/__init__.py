@@ -40,11 +40,19 @@ class Optimized:
     @property
     def tuned(self) -> Tuned | None:
         """The weights behind the program, where they were tuned."""
-        lm = self.program.predictors()[0].lm
-        provider = getattr(lm, "provider", None)
-        if not isinstance(provider, LoRAProvider):
-            return None
-        return provider.tuned.get(lm.model.removeprefix("embedded/"))
+        return _tuned(self.program)
+
+    @property
+    def tuned_at_all(self) -> Tuned | None:
+        """The weights that were tuned, be it that val chose another program."""
+        programs_made = [self.program, *(one.program for one in self.candidates)]
+        return next(filter(None, map(_tuned, programs_made)), None)
+
+
+def _tuned(program: dspy.Module) -> Tuned | None:
+    lm = program.predictors()[0].lm
+    provider = getattr(lm, "provider", None)
+    return provider.tuned.get(lm.model.removeprefix("embedded/")) if isinstance(provider, LoRAProvider) else None
 
 
 def optimize(
