@@ -1,38 +1,44 @@
 """What a sweep may cost, and what memory it takes, is known before it begins."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from test_experiment import row
 
 from bibleqa import config, jobs, plan
 from bibleqa.errors import ConfigError
 from bibleqa.jobs import Job
 
-pytestmark = pytest.mark.usefixtures("project")
+
+@pytest.fixture
+def planned(project: Path) -> Callable[..., Job]:
+    """A job over a few questions of one's own."""
+    for split in ("train", "val", "test"):
+        lines = [json.dumps(row(split, number)) + "\n" for number in range(4)]
+        (project / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+    own = ["dataset=jsonl", *(f"dataset.{split}={project / split}.jsonl" for split in ("train", "val", "test"))]
+    return lambda *overrides: jobs.identify(config.compose([*own, *overrides]))
 
 
-@pytest.fixture(scope="module")
-def job() -> Job:
-    return jobs.identify(config.compose(["optimizer=labeled", "fast=true"]))
+def test_calls_are_those_of_both_measurements_and_of_the_optimizer(planned: Callable[..., Job]) -> None:
+    assert plan.calls(planned("optimizer=labeled")) == plan.Calls(baseline=4, optimizer=8, optimized=4)
 
 
-def test_calls_are_those_of_both_measurements_and_of_the_optimizer(job: Job) -> None:
-    assert plan.calls(job) == plan.Calls(baseline=4, optimizer=8, optimized=4)
-
-
-def test_models_that_fit_into_memory_as_often_as_they_are_loaded_are_fine(job: Job) -> None:
-    plan.check_memory([job], n_jobs=1)
+def test_models_that_fit_into_memory_as_often_as_they_are_loaded_are_fine(planned: Callable[..., Job]) -> None:
+    plan.check_memory([planned("optimizer=none")], n_jobs=1)
 
 
 def test_more_jobs_than_fit_into_memory_are_refused_with_how_many_would(
-    job: Job, monkeypatch: pytest.MonkeyPatch
+    planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2e9))
     with pytest.raises(ConfigError, match=r"n_jobs=8: .* 6\.3 GB in all, and 2\.0 GB are free; n_jobs=2 at the most"):
-        plan.check_memory([job], n_jobs=8)
+        plan.check_memory([planned("optimizer=none")], n_jobs=8)
 
 
-def test_jobs_that_differ_in_their_optimizer_alone_share_a_baseline(job: Job) -> None:
-    other = jobs.identify(config.compose(["optimizer=knn", "fast=true"]))
-    another = jobs.identify(config.compose(["optimizer=knn", "fast=true", "adapter=json"]))
-    assert plan.baseline_key(job) == plan.baseline_key(other) != plan.baseline_key(another)
+def test_jobs_that_differ_in_their_optimizer_alone_share_a_baseline(planned: Callable[..., Job]) -> None:
+    one, other, another = planned("optimizer=labeled"), planned("optimizer=knn"), planned("adapter=json")
+    assert plan.baseline_key(one) == plan.baseline_key(other) != plan.baseline_key(another)

@@ -55,9 +55,9 @@ def test_a_recipe_runs(recipe: Path, tmp_path: Path, server: Server, request: py
         case "smoke" | "lm_studio_night":
             pass
         case "distill_to_tiny":
-            options += ["endpoint.threads=1", "endpoint@teacher=lm_studio"]
+            options += ["endpoint.threads=1", "dataset.max_val=2", "dataset.max_test=2", "endpoint@teacher=lm_studio"]
         case "prompts_and_weights":
-            options += ["endpoint=embedded_tiny", "endpoint.threads=1"]
+            options += ["endpoint=embedded_tiny", "endpoint.threads=1", "dataset.max_val=2", "dataset.max_test=2"]
         case _:
             options += ["endpoint=lm_studio"]
     if recipe.stem == "scholar":

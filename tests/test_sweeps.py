@@ -68,6 +68,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, S
 Swept = tuple[Project, Server, Finished]
 
 
+@pytest.mark.slow
 def test_every_combination_is_run_once_in_a_folder_named_by_its_fingerprint(swept: Swept) -> None:
     project, _, finished = swept
     assert finished.code == 0, finished.err
@@ -77,11 +78,13 @@ def test_every_combination_is_run_once_in_a_folder_named_by_its_fingerprint(swep
     assert {summary["status"] for summary in summaries.values()} == {"finished"}
 
 
+@pytest.mark.slow
 def test_jobs_share_their_answers(swept: Swept) -> None:
     _, server, _ = swept
     assert set(paid(server).values()) == {1}
 
 
+@pytest.mark.slow
 def test_the_screen_shows_the_jobs_and_ends_with_the_leaderboard_and_the_report(swept: Swept) -> None:
     project, _, finished = swept
     assert "4 of 4 to run" in finished.out
@@ -90,11 +93,13 @@ def test_the_screen_shows_the_jobs_and_ends_with_the_leaderboard_and_the_report(
     assert (folder(project) / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_what_a_job_says_stands_in_its_folder(swept: Swept) -> None:
     project, _, _ = swept
     assert all("target 95%" in (job.path / "screen.txt").read_text() for job in jobs(project))
 
 
+@pytest.mark.slow
 def test_mlflow_has_a_parent_with_a_child_for_each_job(swept: Swept) -> None:
     from mlflow import MlflowClient
 
@@ -109,6 +114,7 @@ def test_mlflow_has_a_parent_with_a_child_for_each_job(swept: Swept) -> None:
     assert {file.path for file in client.list_artifacts(parent)} == {"report.html", "sweep.json"}
 
 
+@pytest.mark.slow
 def test_the_same_command_again_runs_nothing(swept: Swept) -> None:
     project, server, _ = swept
     before = len(server.requests)
@@ -119,6 +125,7 @@ def test_the_same_command_again_runs_nothing(swept: Swept) -> None:
     assert len(jobs(project)) == 4
 
 
+@pytest.mark.slow
 def test_a_larger_grid_runs_what_is_new(swept: Swept) -> None:
     project, server, _ = swept
     asked = paid(server)
@@ -129,7 +136,7 @@ def test_a_larger_grid_runs_what_is_new(swept: Swept) -> None:
     assert paid(server) == asked
 
 
-# Planning and wrong input.
+# Planning and wrong input; nothing is run, so that these are quick.
 
 
 def test_a_plan_spends_nothing_and_leaves_no_sweep(project: Project, server: Server) -> None:
@@ -172,6 +179,7 @@ def test_a_wrong_grid_is_refused_in_one_line_and_nothing_starts(
 # Failures.
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again(project: Project, server: Server) -> None:
     server.faults = [status(400, asked="## feedback")]
     server.answer = lambda asked: "Nobody"
@@ -193,6 +201,7 @@ def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again(project: Pro
     assert once == {1}, "what failed was asked again, and nothing else"
 
 
+@pytest.mark.slow
 def test_a_killed_process_takes_its_own_job_alone(project: Project, server: Server) -> None:
     server.faults = [slow(0.3)]
     process = project.start(*GRID, "hydra.launcher.n_jobs=2", "endpoint.threads=1")
@@ -213,6 +222,7 @@ def test_a_killed_process_takes_its_own_job_alone(project: Project, server: Serv
     assert "3 finished before" in again.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
 def test_an_interrupted_sweep_goes_on_where_it_was(project: Project, server: Server, how: signal.Signals) -> None:
     server.faults = [slow(0.2)]
@@ -232,6 +242,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(project: Project, server: Ser
     assert sum(paid(server).values()) <= len(paid(server)) + 1, "but for the call in flight nothing is paid twice"
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_do_no_job_twice(project: Project, server: Server) -> None:
     server.faults = [slow(0.05)]
     begun = [project.start(*GRID, "tracking=local") for _ in range(2)]
