@@ -17,13 +17,17 @@ from runs import ROOT
 
 _WRITER = "endpoint@teacher=embedded"
 """Writes instructions: the tiny model writes none that can be read."""
+_FEW = ["dataset.max_train=6", "dataset.max_val=2", "dataset.max_test=2"]
+"""Questions, for those that ask each of them many times."""
 OPTIMIZERS: dict[str, list[str]] = {
-    **{name: [] for name in ("none", "labeled", "knn", "bootstrap", "bootstrap_random_search", "simba")},
+    **{name: [] for name in ("none", "labeled", "knn", "bootstrap", "bootstrap_random_search")},
     "copro": ["optimizer.depth=1", _WRITER],
-    "mipro": ["optimizer.budget=null", "optimizer.num_candidates=3", "optimizer.num_trials=4", _WRITER],
     "gepa": ["optimizer.max_metric_calls=40", _WRITER],
-    "infer_rules": ["optimizer.num_candidates=2", _WRITER],
-    **{name: [] for name in ("ensemble", "finetune", "better_together")},
+    "infer_rules": ["optimizer.num_candidates=2", "optimizer.num_rules=2", _WRITER, *_FEW],
+    "mipro": ["optimizer.budget=null", "optimizer.num_candidates=2", "optimizer.num_trials=2", _WRITER, *_FEW],
+    "simba": ["optimizer.bsize=4", "optimizer.max_steps=1", *_FEW],
+    "ensemble": _FEW,
+    **{name: [] for name in ("finetune", "better_together")},
 }
 
 
