@@ -42,6 +42,9 @@ def run(composed: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(config.help_text())  # Hydra would first look through all of its groups, a second long
+        return
     config.refuse_contradictions(sys.argv[1:])
     # Hydra takes -m before the overrides only.
     sys.argv[1:] = sorted(reproduce.expand(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))

@@ -69,6 +69,12 @@ def prepare(argv: Sequence[str] = ()) -> None:
             )
 
 
+def help_text() -> str:
+    """What `--help` says: conf/hydra/help/bibleqa.yaml."""
+    text = yaml.safe_load((paths.conf() / "hydra" / "help" / "bibleqa.yaml").read_text(encoding="utf-8"))
+    return str(text["template"]).replace("${hydra.help.header}", text["header"])
+
+
 def refuse_contradictions(argv: Sequence[str]) -> None:
     """See that a command line gives no key two values: Hydra would take the last one without a word.
 
