@@ -47,7 +47,7 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
                 f"weights: LoRA of rank {part.rank} on up to {part.max_examples or 'all'} train questions, "
                 f"{part.epochs:g} epochs, from {part.source}"
             )
-    out.print(f"run folder {_short(folder)}\n")
+    out.print(f"run folder {short(folder)}\n")
 
 
 @contextmanager
@@ -138,14 +138,14 @@ def earlier(folder: RunFolder) -> None:
     _show(folder, summary)
     _look_closer(folder, summary)
     if not summary["run_id"]:
-        out.print(f"{'not in MLflow':<13} bibleqa track {_short(folder.path)}", markup=False)
+        out.print(f"{'not in MLflow':<13} bibleqa track {short(folder.path)}", markup=False)
 
 
 def failed(folder: RunFolder, summary: Mapping[str, Any], dataset: Dataset) -> None:
     """Say what a run that could not finish has kept."""
     asked = len(dataset.test)
     done = [f"{phase} {summary[phase]['n']} of {asked}" for phase in ("baseline", "optimized") if summary[phase]["n"]]
-    out.print(f"Not finished; kept in {_short(folder.path)}: {', '.join(done) or 'no answers yet'}.")
+    out.print(f"Not finished; kept in {short(folder.path)}: {', '.join(done) or 'no answers yet'}.")
     out.print("The same command goes on from there: answers that came are not paid for again.")
 
 
@@ -221,7 +221,7 @@ def _wrong_answers(outcomes: Sequence[Outcome], items: Mapping[str, Item]) -> No
 
 
 def _look_closer(folder: RunFolder, summary: Mapping[str, Any]) -> None:
-    place = _short(folder.path)
+    place = short(folder.path)
     rows = [("run folder", place), ("every answer", f"{place}/predictions.jsonl")]
     if summary["run_id"]:
         rows.append(("MLflow run", summary["run_id"]))
@@ -236,7 +236,8 @@ def _look_closer(folder: RunFolder, summary: Mapping[str, Any]) -> None:
         out.print(f"{name:<13} {text}", markup=False)
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
+    """A path as one would write it here."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

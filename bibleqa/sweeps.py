@@ -19,7 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bibleqa import jobs, leaderboard, paths, plan, runs, tracking
+from bibleqa import jobs, leaderboard, paths, plan, report, runs, tracking
 from bibleqa.composing import Compose, Composer
 from bibleqa.console import out
 from bibleqa.data import slices
@@ -87,7 +87,7 @@ def run(
     plan.check_memory([one.job for one in to_run], n_jobs)
     check()
     sweep = _begin(planned, folder)
-    out.print(f"sweep folder {_short(folder)}\n", markup=False)
+    out.print(f"sweep folder {report.short(folder)}\n", markup=False)
     causes: dict[str, str] = {}
     if to_run:
         places = {one.short: _next_place(folder, one.short) for one in to_run}
@@ -300,7 +300,7 @@ def _end(sweep: dict[str, Any], folder: Path, config: TrackingConfig, failed: bo
     leaderboard.show(board, out)
     page = folder / "report.html"
     write_html(board, page)
-    out.print(f"\nreport        {_short(page)}", markup=False)
+    out.print(f"\nreport        {report.short(page)}", markup=False)
     if sweep["parent"]:
         finished = [one["fingerprint"] for one in sweep["jobs"]]
         ids = [run.read_json("summary.json")["run_id"] for run in map(runs.find_finished, finished) if run]
@@ -316,13 +316,9 @@ def _show_failures(planned: Sequence[Planned], causes: dict[str, str], folder: P
         out.print(f"failed        {one.name}", markup=False)
         out.print(f"  cause       {' '.join(causes[one.short].split())[:300]}", markup=False)
         if places := sorted(folder.glob(f"{one.short}*"), key=_attempt):
-            out.print(f"  log         {_short(places[-1] / 'run.log')}", markup=False)
+            out.print(f"  log         {report.short(places[-1] / 'run.log')}", markup=False)
 
 
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=out, transient=True)
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -11,7 +11,8 @@ from typing import Any
 import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
-from omegaconf import open_dict
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
 
 from bibleqa import config
 from bibleqa.errors import BibleQAError, RunFailed
@@ -55,19 +56,23 @@ def run(index: int, overrides: list[str]) -> JobReturn:
     _busy.set()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        done = run_job(
-            hydra_context=context,
-            task_function=task,
-            config=composed,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
+        return run_composed(context, task, composed)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _busy.clear()
+
+
+def run_composed(context: HydraContext, task: TaskFunction, composed: DictConfig) -> JobReturn:
+    """Run a job of a sweep; what it gives back can be sent to another process, as not every exception can."""
+    done = run_job(
+        hydra_context=context,
+        task_function=task,
+        config=composed,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
     done.cfg = done.hydra_cfg = None  # nobody asks for them, and they are large
     error = done._return_value
-    # Not every exception can be sent to another process.
     return failed(f"{type(error).__name__}: {error}") if error and not isinstance(error, BibleQAError) else done
 
 

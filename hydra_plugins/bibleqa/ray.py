@@ -24,13 +24,13 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.core.utils import JobReturn, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bibleqa import paths
-from bibleqa.errors import BibleQAError, ConfigError, RunFailed
+from bibleqa import paths, worker
+from bibleqa.errors import ConfigError
 
 _GLANCE = 2.0
 """Seconds between two looks at the cluster while jobs run."""
@@ -172,7 +172,7 @@ class RayLauncher(Launcher):
                 if trouble is None:
                     well = time.monotonic()
                 elif time.monotonic() - well > self._patience:
-                    returned |= {task: _failed(f"was given up: {trouble}") for task in left}
+                    returned |= {task: worker.failed(f"was given up: {trouble}") for task in left}
                     break
         except KeyboardInterrupt:
             for task in left:
@@ -203,14 +203,10 @@ def _returned(task: Any) -> JobReturn:
     try:
         returned: JobReturn = ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        return _failed(f"{type(error.cause).__name__}: {error.cause}")
+        return worker.failed(f"{type(error.cause).__name__}: {error.cause}")
     except ray.exceptions.RayError as error:
-        return _failed(f"was killed: the node or its worker died ({type(error).__name__})")
+        return worker.failed(f"was killed: the node or its worker died ({type(error).__name__})")
     return returned
-
-
-def _failed(why: str) -> JobReturn:
-    return JobReturn(status=JobStatus.FAILED, _return_value=RunFailed(why))
 
 
 def _run(carried: tuple[HydraContext, TaskFunction, Any, str, dict[str, str]], job: DictConfig) -> JobReturn:
@@ -224,13 +220,4 @@ def _run(carried: tuple[HydraContext, TaskFunction, Any, str, dict[str, str]], j
     setup_globals()
     Singleton.set_state(singletons)
     config.prepare()
-    done = run_job(
-        hydra_context=context,
-        task_function=task,
-        config=job,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
-    error = done._return_value
-    # Not every exception can be sent to another process.
-    return _failed(f"{type(error).__name__}: {error}") if error and not isinstance(error, BibleQAError) else done
+    return worker.run_composed(context, task, job)
