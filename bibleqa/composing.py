@@ -83,6 +83,7 @@ def _read(text: str) -> Config:
     if terms := getattr(values["metric"], "terms", None):
         values["metric"].terms = {name: schema.TermConfig(**term) for name, term in terms.items()}
     values["corpus"] = schema.CorpusConfig(**values["corpus"])
+    values["limits"] = schema.LimitsConfig(**values["limits"])
     values["reproduce"] = schema.ReproduceConfig(**values["reproduce"])
     return Config(**values)
 

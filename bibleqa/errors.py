@@ -25,3 +25,11 @@ class EndpointUnusable(BibleQAError):
     """The language model cannot be reached, loaded or understood."""
 
     exit_code = 3
+
+
+class Stopped(BaseException):
+    """The run must stop now. No `except Exception`, of which DSPy's optimizers have many, holds it up."""
+
+    def __init__(self, reason: BibleQAError):
+        super().__init__(str(reason))
+        self.reason = reason

@@ -20,6 +20,7 @@ from dspy.utils.exceptions import AdapterParseError, LMError
 
 from bibleqa import assertions
 from bibleqa.comparison import interval
+from bibleqa.lm import health
 from bibleqa.lm.meter import Meter
 from bibleqa.metrics import Metric
 
@@ -109,6 +110,7 @@ class Evaluator:
                 for future in as_completed(futures):
                     future.result()
             except BaseException:
+                health.give_up()
                 pool.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for: let it be kept
                 raise
         return [outcomes[index] for index in sorted(outcomes)]

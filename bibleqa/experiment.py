@@ -1,19 +1,24 @@
 """One run from start to end: measure, optimize, measure again, record."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dspy
 
 from bibleqa import assertions, jobs, metrics, optimizers, report, runs, schema
 from bibleqa import program as programs
+from bibleqa.budget import Budget, within
+from bibleqa.errors import Stopped
 from bibleqa.evaluation import Evaluator
 from bibleqa.jobs import Job
-from bibleqa.lm import answers, endpoints
+from bibleqa.lm import answers, endpoints, health
 from bibleqa.lm.answers import Archive, Source
+from bibleqa.lm.meter import Meter
 from bibleqa.record import Clock, Record
 from bibleqa.runs import RunFolder
-from bibleqa.schema import Config
+from bibleqa.schema import Config, LimitsConfig
 
 
 def run(config: Config, path: Path) -> None:
@@ -39,12 +44,15 @@ def run(config: Config, path: Path) -> None:
 def _run(job: Job, path: Path, clock: Clock) -> None:
     config, dataset = job.config, job.dataset
     replayed = config.reproduce.mode == "replay"
+    budget = Budget(config.limits)
     with clock("load"):
         program = assertions.enforce(programs.build(config.program), config.assertions, config.plugins)
         source = Source(
             again=job.fingerprint if config.rerun else None,
             recorded=Path(config.reproduce.run) if replayed and config.reproduce.run else None,
             archive=Archive(path / "answers.jsonl"),
+            budget=budget,
+            tell=report.waiting_for_endpoint,
         )
         endpoints.unload_others(schema.endpoints(config).values())
         lm = endpoints.connect(config.endpoint, source)
@@ -59,9 +67,9 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
     workers = endpoints.concurrency(config.endpoint)
     trainset, valset, testset = ([programs.example(item) for item in split] for split in dataset.splits.values())
 
-    record = Record(config, dataset, job.fingerprint, RunFolder(path), clock)
+    record = Record(config, dataset, job.fingerprint, RunFolder(path), clock, budget)
     evaluator = Evaluator(metric, settings, record.meter, workers)
-    with record:
+    with record, _stopping(config.limits, clock):
         if config.reproduce.mode == "evaluate":
             optimized = optimizers.Optimized(programs.of_run(program, Path(str(config.reproduce.run)), lm))
         else:
@@ -69,7 +77,8 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
                 record.baseline = evaluator.evaluate(program, testset, "baseline", keep)
             record.refuse_errors(record.baseline, len(testset))
 
-            with record.optimizing() as tell, dspy.context(**settings, **record.meter.settings):
+            meter = Meter(record.meter, for_optimizer=True)
+            with record.optimizing() as tell, dspy.context(**settings, **meter.settings):
                 task = optimizers.Task(
                     metric=optimizers.Objective(metric, assertions.build(config.assertions, config.plugins)),
                     trainset=trainset,
@@ -86,7 +95,7 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
                     record.refuse_errors(outcomes, len(valset))
                     return sum(outcome.score or 0.0 for outcome in outcomes) / len(outcomes)
 
-                optimized = optimizers.optimize(config.optimizer, program, task, on_val, record.meter)
+                optimized = optimizers.optimize(config.optimizer, program, task, on_val, meter)
         record.keep_program(optimized)
 
         with record.phase("optimized", len(testset)) as keep:
@@ -98,6 +107,18 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
         if config.rerun:
             for endpoint in schema.endpoints(config).values():
                 answers.forget(endpoint, job.fingerprint)
+
+
+@contextmanager
+def _stopping(limits: LimitsConfig, clock: Clock) -> Iterator[None]:
+    """Turn what stops a run in the middle into the error that says why; nobody waits for an endpoint after it."""
+    try:
+        with within(limits.seconds, spent=clock.seconds()["total"]):
+            yield
+    except Stopped as stopped:
+        raise stopped.reason from stopped
+    finally:
+        health.give_up()
 
 
 def _probe(config: Config, lm: dspy.LM, teacher: dspy.LM | None, metric: metrics.Metric) -> None:

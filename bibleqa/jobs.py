@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bibleqa import assertions, optimizers, provenance, verdict
+from bibleqa import assertions, budget, optimizers, provenance, verdict
 from bibleqa.data import slices
 from bibleqa.data.slices import Dataset
 from bibleqa.lm import embedded
@@ -32,6 +32,7 @@ def identify(config: Config, load: Callable[[DatasetConfig, CorpusConfig], Datas
         ConfigError: Something in config or data is wrong.
     """
     assertions.build(config.assertions, config.plugins)
+    budget.check(config)
     dataset = load(config.dataset, config.corpus)
     optimizers.check(config, len(dataset.train), len(dataset.val))
     if config.reproduce.run:

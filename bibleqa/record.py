@@ -14,6 +14,7 @@ from dspy.utils.saving import get_dependency_versions
 from bibleqa import config as configs
 from bibleqa import evaluation, metrics, provenance, report, runs, tracking, trials, verdict
 from bibleqa import program as programs
+from bibleqa.budget import Budget
 from bibleqa.data.slices import Dataset
 from bibleqa.errors import BibleQAError, ConfigError, EndpointUnusable, RunFailed
 from bibleqa.evaluation import Outcome
@@ -59,7 +60,9 @@ class Clock:
 class Record:
     """One run's results. As a context manager it ends the run: summary, MLflow, and the last words on the screen."""
 
-    def __init__(self, config: Config, dataset: Dataset, fingerprint: str, folder: RunFolder, clock: Clock):
+    def __init__(
+        self, config: Config, dataset: Dataset, fingerprint: str, folder: RunFolder, clock: Clock, budget: Budget
+    ):
         """Begin the run: from now on its folder stays."""
         self._past = RunFolder(Path(config.reproduce.run)) if config.reproduce.run else None
         self.meter = Meter()
@@ -71,6 +74,7 @@ class Record:
         self._fingerprint = fingerprint
         self._folder = folder
         self._clock = clock
+        self._budget = budget
         if (folder.path / "predictions.jsonl").exists() or (folder.path / "summary.json").exists():
             raise ConfigError(
                 f"{folder.path}: another run is in this folder; leave hydra.run.dir out, or name a new one"
@@ -206,7 +210,7 @@ class Record:
                 "baseline": evaluation.attempts(self.baseline),
                 "optimized": evaluation.attempts(self.optimized),
             },
-            "lm": self.meter.usage.to_dict(),
+            "lm": {**self.meter.usage.to_dict(), "cost": round(self._budget.cost, 6)},
             "seconds": self._clock.seconds(),
             "optimizer_errors": errors,
             **self._judged(),

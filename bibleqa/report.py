@@ -154,6 +154,11 @@ def warn(message: str) -> None:
     print(f"bibleqa: {message}", file=sys.stderr)
 
 
+def waiting_for_endpoint(message: str) -> None:
+    """Say that an endpoint keeps the run waiting, or does so no longer."""
+    out.print(message, style="yellow", markup=False)
+
+
 def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
     before, after, change = summary["baseline"], summary["optimized"], summary["improvement"]
     table = Table("", "score", "95 % interval", "n", "unreadable", "errors", title_justify="left")

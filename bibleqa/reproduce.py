@@ -136,7 +136,7 @@ def _overrides(saved: Mapping[str, Any], chosen: set[str]) -> Iterator[str]:
             yield f"{group}={quoted(content)}"
 
 
-_OF_THE_COMMAND = ("rerun", "reproduce", "plan", "retry_failed", "fast", "plugins")
+_OF_THE_COMMAND = ("rerun", "reproduce", "plan", "retry_failed", "fast", "plugins", "limits")
 """For the command line alone to say, above all what code is imported."""
 
 

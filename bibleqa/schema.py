@@ -84,7 +84,21 @@ class EndpointConfig:
     temperature: float = key(0.0, "0 takes the likeliest word each time.", ge=0, le=2)
     max_tokens: int = key(256, "Longest answer, in tokens.", ge=1)
     timeout: float = key(120.0, "Seconds to wait for an answer.", ge=1, affects_result=False)
-    retries: int = key(3, "Further tries when an answer fails to arrive.", ge=0, affects_result=False)
+    retries: int = key(8, "Further tries when an answer fails to arrive.", ge=0, affects_result=False)
+    pause_after: int = key(
+        5,
+        "Failures in a row, whoever asks, after which nobody asks until a probe is answered.",
+        ge=1,
+        affects_result=False,
+    )
+    patience: float = key(
+        300.0,
+        "Seconds that an endpoint which has answered before is waited for when it is away.",
+        ge=0,
+        affects_result=False,
+    )
+    input_price: float | None = key(None, "Of a million tokens asked, in your money.", ge=0, affects_result=False)
+    output_price: float | None = key(None, "Of a million tokens answered.", ge=0, affects_result=False)
     seed: int = key(0, "Seed of the sampling, where the endpoint takes one.", ge=0)
     threads: int | None = key(
         None,
@@ -375,6 +389,16 @@ class AssertionsConfig:
 
 
 @dataclass
+class LimitsConfig:
+    """What a run may spend; at a limit it stops, and goes on from there when the limit is higher."""
+
+    calls: int | None = key(None, "Calls of language models, those from the cache not counted.", ge=1)
+    tokens: int | None = key(None, "Tokens, asked and answered.", ge=1)
+    seconds: float | None = key(None, "Time from the start to the end.", ge=1)
+    cost: float | None = key(None, "Money, by endpoint.input_price and output_price.", ge=0)
+
+
+@dataclass
 class TrackingConfig:
     """Where MLflow keeps the record."""
 
@@ -413,6 +437,7 @@ class Config:
     tracking: TrackingConfig = dataclasses.field(default=MISSING, metadata={"affects_result": False})
     # What comes out of it is known by the digest of the dataset.
     corpus: CorpusConfig = dataclasses.field(default_factory=CorpusConfig, metadata={"affects_result": False})
+    limits: LimitsConfig = dataclasses.field(default_factory=LimitsConfig, metadata={"affects_result": False})
     teacher: EndpointConfig | None = key(None, "Model that an optimizer learns from.")
     judge: EndpointConfig | None = key(None, "Model that judges answers.")
     embedder: EndpointConfig | None = key(None, "Model that gives answers a place by their meaning.")

@@ -5,10 +5,11 @@ Nothing is asked twice. While one thread or process asks, whoever wants the same
 
 import hashlib
 import json
+import logging
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from dspy.clients.cache import Cache
 from filelock import FileLock
 
 from bibleqa import paths, provenance
+from bibleqa.budget import Budget
 from bibleqa.errors import BibleQAError, ConfigError, RunFailed
 from bibleqa.lm import embedded
 from bibleqa.lm.meter import Meter
 from bibleqa.schema import EndpointConfig
+
+log = logging.getLogger(__name__)
 
 _DONE = "done"
 
@@ -75,6 +79,10 @@ class Source:
     """The folder of a run whose answers are given again; no model is asked."""
     archive: Archive | None = None
     """Where the answers that are used are written down."""
+    budget: Budget | None = None
+    """What may be spent on those that are asked."""
+    tell: Callable[[str], None] = log.debug
+    """Called with a sentence when an endpoint keeps its callers waiting, which the log says in any case."""
 
 
 SHARED = Source()
@@ -141,9 +149,9 @@ class Kept:
     """The answers of an endpoint as one run uses them."""
 
     cache: Cache
-    place: str
-    """What the endpoint is called in an archive."""
+    endpoint: EndpointConfig
     archive: Archive | None = None
+    budget: Budget | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -156,16 +164,20 @@ class Kept:
             meter = dspy.settings.get("usage_tracker")
             if isinstance(meter, Meter) and isinstance(found, dict):
                 meter.add_cached_usage(found.get("usage") or {})
+        elif self.budget:
+            self.budget.before_call()
         return found
 
     def put(self, request: dict[str, Any], value: Any, ignored: list[str] | None = None, *rest: Any) -> None:
-        """Keep an answer."""
+        """Keep an answer that was paid for."""
+        if self.budget and isinstance(value, dict):
+            self.budget.paid(self.endpoint, value.get("usage") or {})
         self.cache.put(request, value, ignored, *rest)
         self._note(request, ignored, value)
 
     def _note(self, request: dict[str, Any], ignored: list[str] | None, value: Any) -> None:
         if self.archive:
-            self.archive.add(self.place, self.cache.cache_key(request, ignored), value)
+            self.archive.add(_place(self.endpoint), self.cache.cache_key(request, ignored), value)
 
 
 _open: WeakValueDictionary[Path, Answers] = WeakValueDictionary()
@@ -212,11 +224,10 @@ def of(endpoint: EndpointConfig, source: Source) -> Kept:
     """
     if not isinstance(dspy.__dict__.get("cache"), _OfWhoIsAsked):
         dspy.cache = _OfWhoIsAsked()
-    place = f"{endpoint.kind} {endpoint.base_url or ''}".strip()
     if source.recorded:
         recorded = read_archive(source.recorded / "answers.jsonl")
-        known = {key: answer for (named, key), answer in recorded.items() if named == place}
-        return Kept(_Recorded(known, source.recorded), place, source.archive)
+        known = {key: answer for (named, key), answer in recorded.items() if named == _place(endpoint)}
+        return Kept(_Recorded(known, source.recorded), endpoint, source.archive)
     folder = _folder(endpoint, source.again)
     if source.again and (folder / _DONE).exists():
         shutil.rmtree(folder)
@@ -225,7 +236,12 @@ def of(endpoint: EndpointConfig, source: Source) -> Kept:
     except sqlite3.Error as error:
         raise BibleQAError(f"the answers kept in {folder} cannot be used: {error}; is the disk full?") from error
     _open[folder] = kept
-    return Kept(kept, place, source.archive)
+    return Kept(kept, endpoint, source.archive, source.budget)
+
+
+def _place(endpoint: EndpointConfig) -> str:
+    """What the endpoint is called in an archive."""
+    return f"{endpoint.kind} {endpoint.base_url or ''}".strip()
 
 
 def forget(endpoint: EndpointConfig, again: str) -> None:

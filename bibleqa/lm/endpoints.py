@@ -10,15 +10,19 @@ from typing import Any
 
 import dspy
 import httpx
-from dspy import lm15
-from dspy.utils.exceptions import LMAuthError, LMError
+from dspy.utils.exceptions import LMAuthError, LMError, LMInvalidRequestError
 
-from bibleqa.errors import ConfigError, EndpointUnusable
+from bibleqa.errors import ConfigError, EndpointUnusable, RunFailed, Stopped
 from bibleqa.lm import answers, embedded
 from bibleqa.lm.answers import SHARED, Kept, Source
 from bibleqa.lm.embedded import EmbeddedEngine
 from bibleqa.lm.finetune import LoRAProvider
+from bibleqa.lm.health import short
+from bibleqa.lm.meter import Meter
+from bibleqa.lm.remote import AwaitedEngine, RemoteEngine
 from bibleqa.schema import EndpointConfig
+
+_GO_ON = "The answers that came are kept; run the same command again to go on from there"
 
 _START = {
     "lmstudio": "start LM Studio's server (Developer > Start server) and load the model",
@@ -73,27 +77,8 @@ def connect(endpoint: EndpointConfig, source: Source = SHARED, *, cache: bool = 
             num_retries=0,
             **sampling,
         )
-    base_url = address(endpoint)
-    dialect = f"bibleqa-{endpoint.kind}"
-    lm15.register_provider(
-        lm15.ProviderDefinition.chat(
-            lm15.AccessPolicy(provider=dialect, base_url=base_url),
-            compat=lm15.OpenAIChatCompat.preset(endpoint.kind),
-            placeholder_key="none",
-        ),
-        supports=lm15.ModelSupport(response_schema=endpoint.response_schema),
-        replace=True,
-    )
-    return _LM(
-        f"{dialect}/{endpoint.model}",
-        kept,
-        engine="lm15",  # else what lm15 cannot send falls to LiteLLM without a word
-        api_base=base_url,
-        api_key="none" if source.recorded else key(endpoint) or "none",
-        timeout=endpoint.timeout,
-        num_retries=endpoint.retries,
-        **sampling,
-    )
+    remote = RemoteEngine(endpoint, address(endpoint), None if source.recorded else key(endpoint), source.tell)
+    return _LM(remote.name, kept, engine=remote, async_engine=AwaitedEngine(remote), num_retries=0, **sampling)
 
 
 _engines: dict[tuple[str, int], EmbeddedEngine] = {}
@@ -122,12 +107,12 @@ class _LM(dspy.LM):
         self._kept = kept
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with answers.in_use(self._kept):
+        with answers.in_use(self._kept), _never_a_zero():
             return super().__call__(*args, **kwargs)
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
         """As DSPy's."""
-        with answers.in_use(self._kept):
+        with answers.in_use(self._kept), _never_a_zero():
             return await super().acall(*args, **kwargs)
 
     def copy(self, **kwargs: Any) -> dspy.LM:
@@ -135,6 +120,22 @@ class _LM(dspy.LM):
         if kwargs.get("rollout_id") is not None:
             kwargs.setdefault("seed", (self.kwargs.get("seed") or 0) + kwargs["rollout_id"])
         return super().copy(**kwargs)
+
+
+@contextmanager
+def _never_a_zero() -> Iterator[None]:
+    """Stop the run where an endpoint fails an optimizer, which would take the failure for an answer worth 0.
+
+    A request that is at fault itself, by its length for instance, says something of the candidate, and is kept among
+    the errors of the optimizer.
+    """
+    try:
+        yield
+    except LMError as error:
+        meter = dspy.settings.get("usage_tracker")
+        if isinstance(meter, Meter) and meter.for_optimizer and not isinstance(error, LMInvalidRequestError):
+            raise Stopped(RunFailed(f"the endpoint failed inside the optimizer: {short(error)}. {_GO_ON}")) from error
+        raise
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
         raise _key_refused(endpoint) from error
     except LMError as error:
         other = f"; the server has {', '.join(listed[:5])}" if listed and endpoint.model not in listed else ""
-        raise EndpointUnusable(f"{_where(endpoint)} does not answer: {_short(error)}{other}") from error
+        raise EndpointUnusable(f"{_where(endpoint)} does not answer: {short(error)}{other}") from error
     if endpoint.kind == "embedded":
         _well.add(lm.model)
     return Health(listed, time.perf_counter() - begun)
@@ -213,7 +214,7 @@ def _list_models(endpoint: EndpointConfig) -> list[str]:
         )
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise EndpointUnusable(
-            f"nothing answers at {endpoint.base_url} ({_short(error)}): {_START[endpoint.kind]}"
+            f"nothing answers at {endpoint.base_url} ({short(error)}): {_START[endpoint.kind]}"
         ) from error
     if reply.status_code in (401, 403):
         raise _key_refused(endpoint)
@@ -231,7 +232,3 @@ def _key_refused(endpoint: EndpointConfig) -> EndpointUnusable:
 
 def _where(endpoint: EndpointConfig) -> str:
     return f"{endpoint.model} at {endpoint.base_url or 'llama.cpp'}"
-
-
-def _short(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -30,8 +30,14 @@ class Meter(BaseCallback):
     was answered from the cache. Optimizers turn errors into scores of 0; here they are kept.
     """
 
-    def __init__(self, parent: "Meter | None" = None):
-        """Make a meter at zero; what it counts, its parent counts too."""
+    def __init__(self, parent: "Meter | None" = None, *, for_optimizer: bool = False):
+        """Make a meter at zero.
+
+        Args:
+            parent: Counts too what this one counts.
+            for_optimizer: Whether an optimizer asks, which swallows errors.
+        """
+        self.for_optimizer = for_optimizer
         self.usage = Usage()
         self.errors: list[BaseException] = []
         self._parent = parent

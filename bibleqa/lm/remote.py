@@ -1,0 +1,106 @@
+"""A language model behind an OpenAI-compatible server, as a DSPy engine: lm15's client, asked with patience."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Self
+
+from dspy import lm15
+from dspy.clients.engines.lm15_engine import LM15Engine, timeouts_for
+from dspy.lm15 import Config, Message, Request, Response, TextPart
+
+from bibleqa.lm.health import Health
+from bibleqa.schema import EndpointConfig
+
+
+class RemoteEngine:
+    """Answers `dspy.lm15` requests through one server. Safe from many threads, which share its connections."""
+
+    supports_function_calling = False
+    supports_reasoning = False
+    supported_params = frozenset({"temperature", "max_tokens", "top_p", "stop", "seed", "response_format"})
+
+    def __init__(self, endpoint: EndpointConfig, address: str, key: str | None, tell: Callable[[str], None]):
+        """Make an engine; nothing is asked yet.
+
+        Args:
+            endpoint: Which model, in which dialect.
+            address: Of the server, up to /v1.
+            key: What the server asks for, if anything.
+            tell: See `Health`.
+        """
+        provider = f"bibleqa-{endpoint.kind}"
+        self.name = f"{provider}/{endpoint.model}"
+        self.supports_response_schema = endpoint.response_schema
+        self.health = Health(endpoint, self._probe, tell)
+        self._inner = LM15Engine(
+            lm15.RouterConfig(
+                api_keys={provider: key or "none"},
+                base_urls={provider: address},
+                timeouts=timeouts_for(endpoint.timeout),
+                providers=(
+                    lm15.ProviderDefinition.chat(
+                        lm15.AccessPolicy(provider=provider, base_url=address),
+                        compat=lm15.OpenAIChatCompat.preset(endpoint.kind),
+                    ),
+                ),
+            )
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # DSPy copies programs with their LM; the connections are shared
+
+    def complete(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            dspy.lm15.LM15Error: The server refuses it, or goes on failing.
+            Stopped: The server has gone and has not come back.
+        """
+        return self.health.ask(lambda: self._complete(request))
+
+    def close(self) -> None:
+        """Part of DSPy's engine contract."""
+        self._inner.close()
+
+    def _complete(self, request: Request) -> Response:
+        try:
+            response = self._inner.complete(request)
+        except (TypeError, ValueError) as error:  # JSON, but nothing that lm15 expects
+            raise lm15.ServerError(f"no answer in the reply: {error}") from error
+        return _with_text(response)
+
+    def _probe(self) -> None:
+        ask = Message.user("Answer with one word: who built the ark?")
+        self._complete(Request(model=self.name, messages=(ask,), config=Config(max_tokens=16)))
+
+
+class AwaitedEngine:
+    """The same engine to be awaited: a call waits in a thread, where its patience holds nobody up."""
+
+    def __init__(self, engine: RemoteEngine):
+        self._engine = engine
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    async def complete(self, request: Request) -> Response:
+        """As `RemoteEngine.complete`."""
+        return await asyncio.to_thread(self._engine.complete, request)
+
+
+def _with_text(response: Response) -> Response:
+    """The response, if there is an answer in it; one that is JSON where text was wanted is the text of that JSON.
+
+    lm15 takes a body without choices, as servers send with their errors, for an empty answer.
+    """
+    body = response.provider_data or {}
+    try:
+        content = body["choices"][0]["message"].get("content")
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        said = json.dumps(body.get("error") or body, ensure_ascii=False)[:200]
+        raise lm15.ServerError(f"no answer in the reply: {said}") from error
+    if isinstance(content, (dict, int, float)):
+        return replace(response, message=Message.assistant([TextPart(text=json.dumps(content, ensure_ascii=False))]))
+    return response
