@@ -106,7 +106,8 @@ def _endpoint(config: Config) -> str:
                 f"({' '.join(str(error).split())[:150]}): try adapter=json"
             ) from None
     seconds = time.perf_counter() - begun
-    also = f"; the server has {', '.join(health.models[:5])}" if health.models else ""
+    also = f"; loaded until then: {', '.join(health.loaded_before)}" if health.loaded_before else ""
+    also += f"; the server has {', '.join(health.models[:5])}" if health.models else ""
     return f"{config.endpoint.model} answers {answer!r} in {seconds:.1f} s, first answer {health.seconds:.1f} s{also}"
 
 

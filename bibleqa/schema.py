@@ -73,7 +73,7 @@ class EndpointConfig:
     kind: str = key(
         "openai",
         "embedded: inside this process; else the dialect of an OpenAI-compatible server.",
-        choices=("embedded", "openai", "lmstudio", "ollama", "vllm"),
+        choices=("embedded", "openai", "lmstudio", "ollama", "vllm", "llamacpp"),
     )
     model: str = key(MISSING, "Model as the endpoint calls it.")
     adapter: str | None = key(

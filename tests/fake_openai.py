@@ -251,7 +251,11 @@ class Server:
 
 @contextmanager
 def running(
-    answer: Answer | None = None, *, answers: Mapping[str, str] | None = None, port: int = 0
+    answer: Answer | None = None,
+    *,
+    answers: Mapping[str, str] | None = None,
+    port: int = 0,
+    kind: type[Server] = Server,
 ) -> Iterator[Server]:
     """A server until the block ends.
 
@@ -259,6 +263,7 @@ def running(
         answer: From a chat request to the answer.
         answers: Instead of it, answers by question; the rest is answered "unknown".
         port: 0 takes a free one.
+        kind: How it behaves.
     """
     known = dict(answers or {})
 
@@ -301,7 +306,7 @@ def running(
             pass  # a client that was killed in the middle
 
     listener = Listener(("127.0.0.1", port), Handler)
-    script = Server(listener.server_port, answer or (lambda asked: known.get(asked.question, "unknown")))
+    script = kind(listener.server_port, answer or (lambda asked: known.get(asked.question, "unknown")))
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from dspy.utils.exceptions import LMAuthError, LMError, LMInvalidRequestError
 from bibleqa.errors import ConfigError, EndpointUnusable, RunFailed, Stopped
 from bibleqa.lm import answers, embedded
 from bibleqa.lm.answers import SHARED, Kept, Source
+from bibleqa.lm.dialects import DIALECTS, Served
 from bibleqa.lm.embedded import EmbeddedEngine
 from bibleqa.lm.finetune import LoRAProvider
 from bibleqa.lm.health import short
@@ -23,13 +24,6 @@ from bibleqa.lm.remote import AwaitedEngine, RemoteEngine
 from bibleqa.schema import EndpointConfig
 
 _GO_ON = "The answers that came are kept; run the same command again to go on from there"
-
-_START = {
-    "lmstudio": "start LM Studio's server (Developer > Start server) and load the model",
-    "ollama": "start it with `ollama serve`",
-    "vllm": "start it with `vllm serve <model>`",
-    "openai": "start the server, or correct endpoint.base_url",
-}
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,8 @@ class Health:
     """Models that the server lists; empty for an embedded model."""
     seconds: float
     """Time to the first answer, loading included."""
+    loaded_before: list[str] = field(default_factory=list)
+    """Those that it had in memory until then, where the one that was asked was not."""
 
 
 def connect(endpoint: EndpointConfig, source: Source = SHARED, *, cache: bool = True) -> dspy.LM:
@@ -151,26 +147,33 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
     """Ask the endpoint something small, so that what is wrong shows before anything is spent.
 
     Raises:
-        EndpointUnusable: It does not answer; the message says what to start or correct.
+        EndpointUnusable: It does not answer, or another model would; the message says what to start or correct.
     """
     begun = time.perf_counter()
-    listed: list[str] = []
+    served: list[Served] = []
+    before: list[str] = []
+    complaint = None
     if endpoint.kind == "embedded":
         if lm.model in _well:
             return Health([], 0.0)  # it was asked for an earlier run of this process
         lm.engine.load(lm.model.removeprefix("embedded/"))
     else:
-        listed = _list_models(endpoint)
+        dialect = DIALECTS[endpoint.kind]
+        served = models(endpoint)
+        before = dialect.loaded_instead(endpoint.model, served)
+        complaint = dialect.complaint(endpoint.model, served)
+        if complaint and dialect.substitutes:
+            raise EndpointUnusable(complaint)
     try:
         lm("Answer with one word: who built the ark?", cache=False)
     except LMAuthError as error:
         raise _key_refused(endpoint) from error
     except LMError as error:
-        other = f"; the server has {', '.join(listed[:5])}" if listed and endpoint.model not in listed else ""
-        raise EndpointUnusable(f"{_where(endpoint)} does not answer: {short(error)}{other}") from error
+        more = f"; {complaint}" if complaint else ""
+        raise EndpointUnusable(f"{_where(endpoint)} does not answer: {short(error)}{more}") from error
     if endpoint.kind == "embedded":
         _well.add(lm.model)
-    return Health(listed, time.perf_counter() - begun)
+    return Health([one.id for one in served], time.perf_counter() - begun, before)
 
 
 def concurrency(endpoint: EndpointConfig) -> int:
@@ -204,24 +207,26 @@ def key(endpoint: EndpointConfig) -> str | None:
     return secret
 
 
-def _list_models(endpoint: EndpointConfig) -> list[str]:
-    """The models that the server offers, or nothing when it does not say."""
-    assert endpoint.base_url
+def models(endpoint: EndpointConfig) -> list[Served]:
+    """The models that a server has, or nothing when it does not say.
+
+    Raises:
+        EndpointUnusable: Nothing answers there, it refuses the key, or it is still loading.
+    """
+    dialect = DIALECTS[endpoint.kind]
+    base = address(endpoint).rstrip("/")
     headers = {"Authorization": f"Bearer {secret}"} if (secret := key(endpoint)) else {}
+
+    def read(path: str) -> httpx.Response:
+        reply = httpx.get(f"{base}/{path}", headers=headers, timeout=httpx.Timeout(30, connect=3))
+        if path == "models" and reply.status_code in (401, 403):
+            raise _key_refused(endpoint)
+        return reply
+
     try:
-        reply = httpx.get(
-            f"{endpoint.base_url.rstrip('/')}/models", headers=headers, timeout=httpx.Timeout(30, connect=3)
-        )
+        return dialect.models(read)
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise EndpointUnusable(
-            f"nothing answers at {endpoint.base_url} ({short(error)}): {_START[endpoint.kind]}"
-        ) from error
-    if reply.status_code in (401, 403):
-        raise _key_refused(endpoint)
-    try:
-        return [str(model["id"]) for model in reply.json()["data"]]
-    except (ValueError, KeyError, TypeError):
-        return []
+        raise EndpointUnusable(f"nothing answers at {endpoint.base_url} ({short(error)}): {dialect.start}") from error
 
 
 def _key_refused(endpoint: EndpointConfig) -> EndpointUnusable:

@@ -10,6 +10,7 @@ from dspy import lm15
 from dspy.clients.engines.lm15_engine import LM15Engine, timeouts_for
 from dspy.lm15 import Config, Message, Request, Response, TextPart
 
+from bibleqa.lm.dialects import DIALECTS
 from bibleqa.lm.health import Health
 from bibleqa.schema import EndpointConfig
 
@@ -34,6 +35,8 @@ class RemoteEngine:
         self.name = f"{provider}/{endpoint.model}"
         self.supports_response_schema = endpoint.response_schema
         self.health = Health(endpoint, self._probe, tell)
+        self._dialect = DIALECTS[endpoint.kind]
+        self._answers_as: Any = None
         self._inner = LM15Engine(
             lm15.RouterConfig(
                 api_keys={provider: key or "none"},
@@ -42,7 +45,7 @@ class RemoteEngine:
                 providers=(
                     lm15.ProviderDefinition.chat(
                         lm15.AccessPolicy(provider=provider, base_url=address),
-                        compat=lm15.OpenAIChatCompat.preset(endpoint.kind),
+                        compat=self._dialect.compat(),
                     ),
                 ),
             )
@@ -66,10 +69,18 @@ class RemoteEngine:
 
     def _complete(self, request: Request) -> Response:
         try:
-            response = self._inner.complete(request)
+            response = _with_text(self._inner.complete(self._dialect.fitted(request)))
         except (TypeError, ValueError) as error:  # JSON, but nothing that lm15 expects
             raise lm15.ServerError(f"no answer in the reply: {error}") from error
-        return _with_text(response)
+        self._see_that_it_is_the_same((response.provider_data or {}).get("model"))
+        return response
+
+    def _see_that_it_is_the_same(self, model: Any) -> None:
+        """A server that lets another model answer when its own is unloaded has not answered."""
+        if self._answers_as is None:
+            self._answers_as = model
+        elif self._dialect.substitutes and model != self._answers_as:
+            raise lm15.ServerError(f"{model} answers now, it was {self._answers_as}: is the model unloaded?")
 
     def _probe(self) -> None:
         ask = Message.user("Answer with one word: who built the ark?")

@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import importlib.metadata
-import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -153,7 +152,13 @@ def test_a_server_need_not_list_its_models(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "advice"),
-    [("lmstudio", "LM Studio"), ("ollama", "ollama serve"), ("vllm", "vllm serve"), ("openai", "base_url")],
+    [
+        ("lmstudio", "LM Studio"),
+        ("ollama", "ollama serve"),
+        ("vllm", "vllm serve"),
+        ("llamacpp", "llama-server -m"),
+        ("openai", "base_url"),
+    ],
 )
 def test_what_to_start_when_nothing_answers(kind: str, advice: str) -> None:
     address = nothing_at()
@@ -246,7 +251,7 @@ def test_the_config_is_what_is_sent(server: Server) -> None:
     assert 77 in (body.get("max_tokens"), body.get("max_completion_tokens"))
 
 
-@pytest.mark.parametrize("kind", ["openai", "lmstudio", "ollama", "vllm"])
+@pytest.mark.parametrize("kind", ["openai", "lmstudio", "ollama", "vllm", "llamacpp"])
 def test_a_schema_is_sent_where_the_endpoint_takes_one(server: Server, kind: str) -> None:
     for response_schema in (True, False):
         server.requests.clear()
