@@ -39,7 +39,7 @@ class Local(Server):
         elif refused := self.refusal(request):
             status, content = refused
         else:
-            status, content = 200, self._completion(request.asked, self.answering(request.body["model"]))
+            status, content = 200, self._completion(request.asked, Fault(model=self.answering(request.body["model"])))
         return status, fault.kind, json.dumps(content)
 
     def page(self, path: str) -> Reply:

@@ -14,14 +14,16 @@ As a process of its own, which prints its address:
 
 import argparse
 import json
+import random
 import re
 import socket
+import ssl
 import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +33,7 @@ MODEL = "fake-model"
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
+HANDSHAKE = "a TLS handshake"
 
 
 @dataclass(frozen=True)
@@ -101,32 +104,46 @@ class Fault:
         body: Sent instead of an answer; with status 200 and no body the answer itself is sent.
         kind: Content type of the body.
         seconds: Waited before anything is sent.
+        headers: Sent beside.
         resets: Whether the connection is reset instead.
+        leaves: Seconds for which nobody listens on the port then; the connection is reset.
         model: Answers in this model's name.
+        message: Takes the place of what is in the answer's message, for instance `{"content": None}`.
+        finish_reason: Why the answer ended.
+        words: From what was asked and the answer, in no markup yet, to what is written instead of the markup asked for.
         asked: Stands in the last message of the requests that are struck.
         path: Where they go.
         spares: How many of them are spared first.
         times: How many are struck then; all when None.
+        rate: Which share of these is struck, at random.
     """
 
     status: int = 200
     body: str | None = None
     kind: str = "application/json"
     seconds: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict)
     resets: bool = False
+    leaves: float = 0.0
     model: str | None = None
+    message: Mapping[str, Any] = field(default_factory=dict)
+    finish_reason: str = "stop"
+    words: Callable[[Asked, str], str] | None = None
     asked: str = ""
     path: str = CHAT
     spares: int = 0
     times: int | None = None
+    rate: float = 1.0
     _met: int = field(default=0, repr=False)
+    _chance: random.Random = field(default_factory=lambda: random.Random(0), repr=False)
 
     def strikes(self, path: str, text: str) -> bool:
         """Whether it strikes this request, which is counted."""
         if path != self.path or self.asked not in text:
             return False
         self._met += 1
-        return self.spares < self._met <= self.spares + (sys.maxsize if self.times is None else self.times)
+        struck = self.spares < self._met <= self.spares + (sys.maxsize if self.times is None else self.times)
+        return struck and self._chance.random() < self.rate
 
 
 def status(code: int, **when: Any) -> Fault:
@@ -140,6 +157,9 @@ garbage = partial(Fault, body='{"choices": [{"mess')
 reset = partial(Fault, resets=True)
 hang = partial(Fault, seconds=600.0)
 wrong_model = partial(Fault, model="another-model")
+cut_off = partial(Fault, finish_reason="length")
+refused = partial(Fault, message={"content": None, "refusal": "I cannot help with that."})
+empty = partial(Fault, message={"content": None})
 
 
 def slow(seconds: float, **when: Any) -> Fault:
@@ -149,11 +169,19 @@ def slow(seconds: float, **when: Any) -> Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """A request that arrived."""
+    """A request that arrived.
+
+    Attributes:
+        path: Where it went.
+        headers: By their names in lower case.
+        body: The JSON object sent.
+        struck: Whether a fault has struck it.
+    """
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    struck: bool = False
 
     @property
     def asked(self) -> Asked:
@@ -176,6 +204,7 @@ class Server:
         key: When set, requests without it get 401.
         models: What it offers; another model gets 404.
         requests: Every request, in the order of arrival.
+        away: Seconds for which nobody listens, or is about not to.
     """
 
     def __init__(self, port: int, answer: Answer, models: Sequence[str] = (MODEL,)):
@@ -187,6 +216,7 @@ class Server:
         self.key: str | None = None
         self.requests: list[Request] = []
         self.closed = threading.Event()
+        self.away = 0.0
         self._lock = threading.Lock()
 
     @property
@@ -208,10 +238,11 @@ class Server:
         """Note a request; returns what strikes it."""
         text = request.asked.text if request.path == CHAT else ""
         with self._lock:
-            self.requests.append(request)
+            fault = next((fault for fault in self.faults if fault.strikes(request.path, text)), None)
+            self.requests.append(replace(request, struck=fault is not None or self.away > 0))
             if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
                 return status(401, path=request.path)
-            return next((fault for fault in self.faults if fault.strikes(request.path, text)), Fault())
+            return fault or Fault()
 
     def reply(self, request: Request, fault: Fault) -> tuple[int, str, str]:
         """Status, content type and body of what is sent."""
@@ -224,7 +255,10 @@ class Server:
         elif request.path != CHAT or request.body["model"] not in self.models:
             return 404, fault.kind, json.dumps({"error": {"message": f"no such model or path: {request.path}"}})
         else:
-            content = self._completion(request.asked, fault.model or request.body["model"])
+            content = self._completion(request.asked, fault)
+            (choice,) = content["choices"]
+            choice["message"] |= fault.message
+            choice["finish_reason"] = fault.finish_reason
         return fault.status, fault.kind, json.dumps(content)
 
     def _embeddings(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -235,15 +269,16 @@ class Server:
         # Nothing says that they come in order.
         return {"object": "list", "data": rows[::-1], "model": body["model"], "usage": usage}
 
-    def _completion(self, asked: Asked, model: str) -> dict[str, Any]:
-        text = written(asked, self.answer(asked))
+    def _completion(self, asked: Asked, fault: Fault) -> dict[str, Any]:
+        answer = self.answer(asked)
+        text = fault.words(asked, answer) if fault.words else written(asked, answer)
         before = sum(len(str(message["content"]).split()) for message in asked.body["messages"])
         after = len(text.split())
         return {
             "id": "chatcmpl-fake",
             "object": "chat.completion",
             "created": 0,
-            "model": model,
+            "model": fault.model or asked.body["model"],
             "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": before, "completion_tokens": after, "total_tokens": before + after},
         }
@@ -256,6 +291,7 @@ def running(
     answers: Mapping[str, str] | None = None,
     port: int = 0,
     kind: type[Server] = Server,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
     """A server until the block ends.
 
@@ -264,12 +300,21 @@ def running(
         answers: Instead of it, answers by question; the rest is answered "unknown".
         port: 0 takes a free one.
         kind: How it behaves.
+        tls: Speaks HTTPS by it, each request over a connection of its own; faults strike the path `HANDSHAKE` too.
     """
     known = dict(answers or {})
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            if tls:
+                if script.took(Request(HANDSHAKE, {}, {})).status != 200:
+                    self.request.sendall(b"no such protocol here")
+                    raise ConnectionError
+                self.request = tls.wrap_socket(self.request, server_side=True)
+            super().setup()
 
         def do_GET(self) -> None:
             self._serve({})
@@ -280,7 +325,10 @@ def running(
         def _serve(self, body: dict[str, Any]) -> None:
             request = Request(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             fault = script.took(request)
-            if script.closed.wait(fault.seconds) or fault.resets:
+            if fault.leaves:
+                script.away = fault.leaves
+                threading.Thread(target=listener.shutdown).start()
+            if script.closed.wait(fault.seconds) or fault.resets or script.away:
                 # No waiting for what is unsent: the client sees a reset instead of an end.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.close_connection = True
@@ -292,6 +340,8 @@ def running(
                 self.send_response(code)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(raw)))
+                for name, value in {**fault.headers, **({"Connection": "close"} if tls else {})}.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(raw)
 
@@ -307,7 +357,21 @@ def running(
 
     listener = Listener(("127.0.0.1", port), Handler)
     script = kind(listener.server_port, answer or (lambda asked: known.get(asked.question, "unknown")))
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
+    if tls:
+        script.base_url = script.base_url.replace("http://127.0.0.1", "https://localhost")
+
+    def serve() -> None:
+        while True:
+            listener.serve_forever(poll_interval=0.02)
+            listener.socket.close()
+            if script.closed.wait(script.away):
+                return
+            listener.socket = socket.socket(listener.address_family, listener.socket_type)
+            listener.server_bind()
+            listener.server_activate()
+            script.away = 0.0
+
+    thread = threading.Thread(target=serve)
     thread.start()
     try:
         yield script
