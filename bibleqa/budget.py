@@ -1,6 +1,8 @@
 """What a run may spend: calls, tokens, money, time."""
 
 import _thread
+import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,12 +80,15 @@ def within(seconds: float | None, spent: float = 0.0) -> Iterator[None]:
 
     def interrupt() -> None:
         over.set()
-        _thread.interrupt_main()
+        if sys.platform == "win32":
+            _thread.interrupt_main()
+        else:  # a real signal also wakes who sleeps
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     timer = threading.Timer(max(seconds - spent, 0.0), interrupt)
     timer.daemon = True
-    timer.start()
     try:
+        timer.start()
         yield
     except KeyboardInterrupt:
         if not over.is_set():

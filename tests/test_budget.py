@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from fake_openai import slow
-from faults import project, run
+from faulty_runs import project, run
 
 from bibleqa import config
 from bibleqa.budget import Budget, check, within

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dspy
 import pytest
-from faults import (
+from faulty_runs import (
     FAULTS,
     KINDS,
     OF_THE_ENDPOINT,
