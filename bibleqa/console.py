@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bibleqa.errors import BibleQAError, ConfigError
+from bibleqa.errors import BibleQAError, ConfigError, Stopped
 from bibleqa.explain import explain
 
 INTERRUPTED = 130
@@ -39,6 +39,8 @@ def guarded(main: Callable[[], int | None]) -> int:
         return main() or 0
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)
+    except Stopped as stopped:
+        return _say(str(stopped), stopped.reason.exit_code)
     except BibleQAError as error:
         return _say(str(error), error.exit_code)
     except OSError as error:

@@ -87,13 +87,16 @@ def _endpoint(config: Config) -> str:
     import dspy
     from dspy.utils.exceptions import DSPyError
 
+    from bibleqa import adapters, formats
     from bibleqa import program as programs
     from bibleqa.lm import endpoints
 
     lm = endpoints.connect(config.endpoint, cache=False)
     health = endpoints.probe(config.endpoint, lm)
+    told: list[str] = []
+    config = formats.settled(config, tell=told.append)
     begun = time.perf_counter()
-    with dspy.context(lm=lm, adapter=programs.adapter(config.adapter)):
+    with adapters.watched() as readings, dspy.context(lm=lm, adapter=adapters.build(config.adapter)):
         try:
             answer = programs.build(config.program)(
                 context="[Genesis 5:6] And Seth lived an hundred and five years, and begat Enos:",
@@ -103,11 +106,14 @@ def _endpoint(config: Config) -> str:
         except DSPyError as error:
             raise EndpointUnusable(
                 f"{config.endpoint.model} does not answer in the {config.adapter.name} format "
-                f"({' '.join(str(error).split())[:150]}): try adapter=json"
+                f"({' '.join(str(error).split())[:150]}): try adapter=auto"
             ) from None
     seconds = time.perf_counter() - begun
     also = f"; loaded until then: {', '.join(health.loaded_before)}" if health.loaded_before else ""
     also += f"; the server has {', '.join(health.models[:5])}" if health.models else ""
+    also += "".join(f"; {line}" for line in told)
+    if any(reading.salvaged for reading in readings):
+        also += f"; it does not keep to the {config.adapter.name} format: try adapter=auto"
     return f"{config.endpoint.model} answers {answer!r} in {seconds:.1f} s, first answer {health.seconds:.1f} s{also}"
 
 

@@ -18,11 +18,12 @@ import dspy
 import numpy as np
 from dspy.utils.exceptions import AdapterParseError, LMError
 
-from bibleqa import assertions
+from bibleqa import adapters, assertions
 from bibleqa.comparison import interval
 from bibleqa.lm import health
-from bibleqa.lm.meter import Meter
+from bibleqa.lm.meter import ENDINGS, Meter
 from bibleqa.metrics import Metric
+from bibleqa.salvage import WAYS
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Outcome:
     unreadable: bool = False
     raw: str | None = None
     """What the model wrote, where it could not be read."""
+    salvaged: str | None = None
+    """How the answer was read where it was not in the format asked for: `json`, `headers` or `plain`."""
+    ended: str | None = None
+    """Why what the model wrote is no whole answer: `length`, `refused` or `empty`, as `Reply.ended`."""
     checks_first: dict[str, bool] = field(default_factory=dict)
     checks: dict[str, bool] = field(default_factory=dict)
     attempts: int = 1
@@ -120,19 +125,27 @@ class Evaluator:
         begun = time.perf_counter()
         said: dict[str, Any]
         answer = None
-        with assertions.watched() as attempts, dspy.context(**self._settings, **meter.settings):
+        read = None
+        with (
+            assertions.watched() as attempts,
+            adapters.watched() as readings,
+            dspy.context(**self._settings, **meter.settings),
+        ):
             try:
                 answer = str(program(**example.inputs()).answer)
+                # Of several replies, the first that said so: what a judge replies comes after.
+                read = next((reading for reading in readings if reading.says(answer)), None)
                 score = self._metric.score(example, answer)
             except AdapterParseError as error:
                 said = {"score": 0.0, "feedback": "The answer could not be read.", "unreadable": True}
-                said |= {"prediction": None, "raw": error.lm_response}
+                said |= {"prediction": None, **_unread(error, meter)}
             except LMError as error:
                 came = "No answer came." if answer is None else "No score came."
                 said = {"score": None, "feedback": came, "prediction": answer}
                 said |= {"error": {"class": type(error).__name__, "message": str(error)}}
             else:
                 said = {"score": score.value, "feedback": score.feedback, "prediction": answer}
+                said |= {"salvaged": read.salvaged, "ended": read.ended} if read else {}
         return Outcome(
             id=example.id,
             type=example.type,
@@ -145,6 +158,13 @@ class Evaluator:
             tokens={"input": meter.usage.input_tokens, "output": meter.usage.output_tokens},
             **said,
         )
+
+
+def _unread(error: AdapterParseError, meter: Meter) -> dict[str, Any]:
+    """What came instead of an answer, and why; where no endpoint's reply is known, what DSPy says of it."""
+    if meter.last is None:
+        return {"raw": error.lm_response}
+    return {"raw": meter.last.text, "ended": meter.last.ended}
 
 
 class _Gone:
@@ -169,7 +189,10 @@ def _inputs_digest(example: dspy.Example) -> str:
 
 
 def scores(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """The part of summary.json about one phase: score, n, errors, unreadable, 95 % interval, by type."""
+    """The part of summary.json about one phase: score, n, errors, unreadable, 95 % interval, by type.
+
+    Also how many answers were salvaged in which way, and how many were no whole answers and why.
+    """
     outcomes = list(outcomes)
     values = [outcome.score for outcome in outcomes if outcome.score is not None]
     by_type: dict[str, list[float]] = defaultdict(list)
@@ -181,6 +204,8 @@ def scores(outcomes: Iterable[Outcome]) -> dict[str, Any]:
         "n": len(values),
         "errors": sum(outcome.error is not None for outcome in outcomes),
         "unreadable": sum(outcome.unreadable for outcome in outcomes),
+        "salvaged": {way: sum(outcome.salvaged == way for outcome in outcomes) for way in WAYS},
+        "ended": {how: sum(outcome.ended == how for outcome in outcomes) for how in ENDINGS},
         "ci95": interval(values),
         "by_type": {name: {"score": _mean(vs), "n": len(vs)} for name, vs in sorted(by_type.items())},
     }

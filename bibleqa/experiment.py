@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dspy
 
-from bibleqa import assertions, jobs, metrics, optimizers, report, runs, schema
+from bibleqa import adapters, assertions, formats, jobs, metrics, optimizers, report, runs, schema
 from bibleqa import program as programs
 from bibleqa.budget import Budget, within
 from bibleqa.errors import Stopped
@@ -31,7 +31,7 @@ def run(config: Config, path: Path) -> None:
     """
     clock = Clock()
     with clock("load"):
-        job = jobs.identify(config)
+        job = jobs.identify(formats.settled(config))
         _dspy_logs_to_file()
     with runs.alone(job.fingerprint, wait=report.waiting):
         anew = config.rerun or config.reproduce.run
@@ -63,7 +63,7 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
         if not replayed:
             _probe(config, lm, teacher, metric)
 
-    settings = {"lm": lm, "adapter": programs.adapter(config.adapter)}
+    settings = {"lm": lm, "adapter": adapters.build(config.adapter)}
     workers = endpoints.concurrency(config.endpoint)
     trainset, valset, testset = ([programs.example(item) for item in split] for split in dataset.splits.values())
 

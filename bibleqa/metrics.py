@@ -11,8 +11,7 @@ from typing import Literal, Protocol
 import dspy
 from dspy.utils.exceptions import AdapterParseError, LMError
 
-from bibleqa import program as programs
-from bibleqa import text
+from bibleqa import adapters, text
 from bibleqa.lm import embedded, embeddings, endpoints
 from bibleqa.lm.answers import SHARED, Source
 from bibleqa.lm.embeddings import Embedder
@@ -180,7 +179,7 @@ class Judge:
         """Score one answer."""
         ask = dspy.Predict(Judgement.with_instructions(self.rubric.strip()))
         # JSON, since most endpoints can be held to a schema. No trace: the judge is no part of the program.
-        with dspy.context(lm=self.lm, adapter=programs.adapter(AdapterConfig("json")), trace=None):
+        with dspy.context(lm=self.lm, adapter=adapters.build(AdapterConfig("json")), trace=None):
             try:
                 said = ask(
                     question=example.question,

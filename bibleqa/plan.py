@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 from rich.table import Table
 
-from bibleqa import jobs, optimizers, runs, schema
+from bibleqa import formats, jobs, optimizers, runs, schema
 from bibleqa.console import out
 from bibleqa.errors import ConfigError
 from bibleqa.jobs import Job
@@ -120,7 +120,7 @@ def show(rows: Sequence[tuple[str, str, Job]], n_jobs: int) -> None:
 
 def show_one(config: Config) -> None:
     """The plan of a single run."""
-    job = jobs.identify(config)
+    job = jobs.identify(formats.settled(config, ask=False))
     state = "finished" if runs.find_finished(job.fingerprint) and not config.rerun else "new"
     name = " ".join(getattr(config, group).name for group in ("endpoint", "program", "optimizer", "metric", "dataset"))
     show([(state, name, job)], n_jobs=1)

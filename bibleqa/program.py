@@ -1,4 +1,4 @@
-"""The signature and the modules that answer a question, and their adapters."""
+"""The signature and the modules that answer a question."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import dspy
 from bibleqa import assertions
 from bibleqa.data.item import Item
 from bibleqa.nearest import NearestDemos
-from bibleqa.schema import AdapterConfig, ProgramConfig
+from bibleqa.schema import ProgramConfig
 
 
 class BibleQA(dspy.Signature):
@@ -33,55 +33,6 @@ def build(config: ProgramConfig) -> dspy.Module:
     """The unoptimized program."""
     module: dspy.Module = _MODULES[config.name](BibleQA)
     return module
-
-
-class _DemosAsAsked:
-    """Writes a demo as a request is written: its history as turns, not as a field of JSON."""
-
-    def format_system_message(self, signature: Any) -> str:
-        name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
-        return super().format_system_message(signature.delete(name) if name else signature)  # type: ignore[misc]
-
-    def _make_json_adapter_fallback(self) -> dspy.Adapter:
-        # What DSPy turns to when an answer cannot be read; its own would write the demos the other way again.
-        return _JSON(
-            use_native_function_calling=self.use_native_function_calling,  # type: ignore[attr-defined]
-            parallel_tool_calls=self.parallel_tool_calls,  # type: ignore[attr-defined]
-        )
-
-    def format_demos(self, signature: Any, demos: list[Any]) -> list[dict[str, Any]]:
-        name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
-        if not name:
-            return super().format_demos(signature, demos)  # type: ignore[misc]
-        bare = signature.delete(name)
-        messages: list[dict[str, Any]] = []
-        for demo in demos:
-            rest = dict(demo)
-            # A demo that was loaded from a file has it as plain data.
-            history = dspy.History.model_validate(rest.pop(name, None) or {"messages": []})
-            messages += self.format_conversation_history(bare, name, {name: history})  # type: ignore[attr-defined]
-            messages += super().format_demos(bare, [rest])  # type: ignore[misc]
-        return messages
-
-
-class _Chat(_DemosAsAsked, dspy.ChatAdapter):
-    pass
-
-
-class _JSON(_DemosAsAsked, dspy.JSONAdapter):
-    pass
-
-
-class _XML(_DemosAsAsked, dspy.XMLAdapter):
-    pass
-
-
-_ADAPTERS = {"chat": _Chat, "json": _JSON, "xml": _XML}
-
-
-def adapter(config: AdapterConfig) -> dspy.Adapter:
-    """The adapter of that name."""
-    return _ADAPTERS[config.name]()
 
 
 def example(item: Item) -> dspy.Example:

@@ -21,7 +21,8 @@ FINGERPRINT_VERSION = 2
 """Goes up when the rule of `fingerprint` changes."""
 
 _RESULT_CODE = (
-    *("text", "data/reference", "program", "nearest", "checks", "assertions", "metrics", "evaluation"),
+    *("text", "data/reference", "program", "adapters", "salvage", "nearest", "checks", "assertions"),
+    *("metrics", "evaluation"),
     *("optimizers/__init__", "optimizers/objective", "optimizers/prompts", "optimizers/weights", "optimizers/together"),
     *("lm/embedded", "lm/endpoints", "lm/embeddings", "lm/lora", "lm/adapter"),
 )

@@ -15,6 +15,7 @@ from bibleqa.data.item import Item
 from bibleqa.data.slices import Dataset
 from bibleqa.evaluation import Outcome
 from bibleqa.lm.meter import Meter
+from bibleqa.past import PastRun
 from bibleqa.runs import RunFolder
 from bibleqa.schema import HELPERS, Config, FinetuneConfig
 
@@ -171,6 +172,7 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
         )
     table.add_row("difference", _percent(change["value"], sign=True), _range(change["ci95"], sign=True), "", "", "")
     out.print(table)
+    _how_read(folder, summary)
     for name, rates in summary["assertions"].items():
         out.print(f"{name}: passed {rates['pass_rate_first']:.0%} at first, {rates['pass_rate_final']:.0%} in the end")
     if summary["assertions"]:
@@ -187,6 +189,26 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
         f"{lm['output_tokens']:,} out; {seconds['total']:.0f} s "
         f"(baseline {seconds['baseline']:.0f}, optimizing {seconds['optimize']:.0f}, "
         f"optimized {seconds['evaluate']:.0f})"
+    )
+
+
+def _how_read(folder: RunFolder, summary: Mapping[str, Any]) -> None:
+    """Say which answers did not come as asked, and what to do about those that were cut off."""
+
+    def told(words: str, count: Callable[[Mapping[str, Any]], int], hint: str = "") -> None:
+        before, after = count(summary["baseline"]), count(summary["optimized"])
+        if before or after:
+            out.print(f"{words}: {before} baseline, {after} optimized{hint}")
+
+    # Runs that were made before these were counted have none.
+    told("read though not in the format asked for", lambda phase: sum(phase.get("salvaged", {}).values()))
+    told("refused", lambda phase: phase.get("ended", {}).get("refused", 0))
+    told("empty", lambda phase: phase.get("ended", {}).get("empty", 0))
+    longest = PastRun(folder.path).config["endpoint"]["max_tokens"]
+    told(
+        f"cut off at {longest} tokens",
+        lambda phase: phase.get("ended", {}).get("length", 0),
+        f"; endpoint.max_tokens={2 * longest} gives them room",
     )
 
 

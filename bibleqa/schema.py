@@ -123,7 +123,11 @@ class ProgramConfig:
 class AdapterConfig:
     """How a signature is written for the model, and its answer read."""
 
-    name: str = key(MISSING, "Markup of fields: chat headers, JSON or XML tags.", choices=("chat", "json", "xml"))
+    name: str = key(
+        MISSING,
+        "Markup of fields: chat headers, JSON or XML tags; auto: what the model keeps to best.",
+        choices=("chat", "json", "xml", "auto"),
+    )
 
 
 @dataclass

@@ -19,13 +19,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bibleqa import jobs, leaderboard, paths, plan, report, runs, tracking
+from bibleqa import formats, jobs, leaderboard, paths, plan, report, runs, tracking
 from bibleqa.composing import Compose, Composer
 from bibleqa.console import out
 from bibleqa.data import slices
 from bibleqa.errors import BibleQAError, ConfigError, RunFailed
 from bibleqa.html_report import write as write_html
 from bibleqa.jobs import Job
+from bibleqa.lm import endpoints
 from bibleqa.reproduce import quoted
 from bibleqa.runs import RunFolder
 from bibleqa.schema import TrackingConfig
@@ -72,7 +73,7 @@ def run(
         RunFailed: Jobs failed; the others have finished.
     """
     folders = [Path(source.path) for source in hydra.hydra.runtime.config_sources if source.schema == "file"]
-    planned = _planned(combinations, Composer(compose, folders))
+    planned = _planned(combinations, Composer(compose, folders), ask=not hydra.plan)
     n_jobs = hydra.hydra.launcher.get("n_jobs") or 1
     folder = _folder(planned, Path(hydra.hydra.sweep.dir))
     states = {one.short: _state(one, folder, hydra.rerun) for one in planned}
@@ -105,8 +106,8 @@ def run(
         )
 
 
-def _planned(combinations: Sequence[Sequence[str]], composer: Composer) -> list[Planned]:
-    """The jobs, equal ones once."""
+def _planned(combinations: Sequence[Sequence[str]], composer: Composer, ask: bool) -> list[Planned]:
+    """The jobs, equal ones once; where a format is yet to be picked, the model is asked if it may be."""
     if not combinations:
         raise ConfigError("the sweep has no job: a list of values is empty")
     same = set.intersection(*(set(overrides) for overrides in combinations)) if len(combinations) > 1 else set()
@@ -124,10 +125,11 @@ def _planned(combinations: Sequence[Sequence[str]], composer: Composer) -> list[
             name = " ".join(override for override in overrides if override not in same) or "one job"
             config = composer(overrides)
             try:
-                job = jobs.identify(config, load)
+                job = jobs.identify(formats.settled(config, ask=ask), load)
             except ConfigError as error:
                 raise ConfigError(f"{name}: {error}") from None
             found.setdefault(job.fingerprint, Planned(job, list(overrides), name))
+    endpoints.unload_others(())  # the jobs load their own
     return list(found.values())
 
 

@@ -10,6 +10,7 @@ from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from bibleqa import program as programs
 from bibleqa.data.item import Item, Turn
+from bibleqa.schema import ProgramConfig
 
 
 def item(number: int, **values: Any) -> Item:
@@ -23,6 +24,15 @@ def example(number: int, **values: Any) -> dspy.Example:
     return programs.example(item(number, **values))
 
 
+def built(name: str = "predict", demos: list[Any] | None = None) -> dspy.Module:
+    """A program with demos."""
+    program = programs.build(ProgramConfig(name))
+    program.predictors()[0].demos = demos or []
+    return program
+
+
+ECHO = "[[ ## question ## ]]\nWho begat whom?"
+"""What no adapter can read: the prompt over again."""
 FOLLOW_UP = (Turn("Who begat Enos?", "Seth"), Turn("Who begat Seth?", "Adam"))
 
 

@@ -9,7 +9,7 @@ import dspy
 from dspy.utils.exceptions import LMServerError
 from dummies import Asked, chat, example, reader, son, taken_apart
 
-from bibleqa import assertions, optimizers, options
+from bibleqa import adapters, assertions, optimizers, options
 from bibleqa import program as programs
 from bibleqa.errors import RunFailed
 from bibleqa.evaluation import Evaluator
@@ -86,7 +86,7 @@ def down(asked: Asked) -> Exception:
 
 
 def babble(asked: Asked) -> str:
-    return "no format at all"
+    return "[[ ## question ## ]]\nno format at all"
 
 
 def write(asked: Asked) -> str:
@@ -159,7 +159,7 @@ class Setting:
         )
 
     def optimize(self, config: OptimizerConfig | str, train: list[dspy.Example] = TRAIN, workers: int = 2) -> Optimized:
-        settings = {"lm": self.lm, "adapter": programs.adapter(AdapterConfig("chat"))}
+        settings = {"lm": self.lm, "adapter": adapters.build(AdapterConfig("chat"))}
         with dspy.context(**settings, **self.meter.settings):
             return optimizers.optimize(
                 small(config) if isinstance(config, str) else config,
@@ -170,7 +170,7 @@ class Setting:
             )
 
     def on_val(self, program: dspy.Module, meter: Meter | None = None) -> float:
-        settings = {"lm": self.lm, "adapter": programs.adapter(AdapterConfig("chat"))}
+        settings = {"lm": self.lm, "adapter": adapters.build(AdapterConfig("chat"))}
         outcomes = Evaluator(Contains(6), settings, meter or Meter(), 2).evaluate(program, VAL, "val", lambda _: None)
         if errors := [outcome.error for outcome in outcomes if outcome.error]:
             raise RunFailed(errors[-1]["message"])

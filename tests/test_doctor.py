@@ -125,9 +125,29 @@ def test_a_model_that_does_not_keep_to_the_format(doctor: Doctor, server: Server
 
     code, said = doctor()
 
+    assert code == 0
+    assert "answers 'I would say Seth.'" in said["endpoint"]
+    assert "does not keep to the chat format: try adapter=auto" in said["endpoint"]
+
+
+def test_a_model_that_cannot_be_read(doctor: Doctor, server: Server) -> None:
+    server.answer = lambda asked: Verbatim("[[ ## question ## ]]")
+
+    code, said = doctor()
+
     assert code == 3
     assert wrong(said) == ["endpoint"]
-    assert "adapter=json" in said["endpoint"]
+    assert "adapter=auto" in said["endpoint"]
+
+
+def test_a_format_that_is_yet_to_be_picked_is(doctor: Doctor, server: Server) -> None:
+    server.answer = lambda asked: "Seth" if asked.markup == "json" else Verbatim("[[ ## question ## ]]")
+
+    code, said = doctor("adapter=auto")
+
+    assert code == 0
+    assert "adapter=auto: json" in said["endpoint"]
+    assert "answers 'Seth'" in said["endpoint"]
 
 
 def test_a_server_that_fails_at_the_question(doctor: Doctor, server: Server) -> None:

@@ -12,12 +12,12 @@ import pytest
 from dspy.utils.exceptions import AdapterParseError, LMServerError, LMTransportError
 from dummies import chat, example, item, model, son
 
-from bibleqa import assertions, evaluation
+from bibleqa import adapters, assertions, evaluation
 from bibleqa import program as programs
 from bibleqa.evaluation import Evaluator, Outcome
 from bibleqa.lm.meter import Meter, Usage
 from bibleqa.metrics import Contains, Score
-from bibleqa.schema import AssertionsConfig, ProgramConfig
+from bibleqa.schema import AdapterConfig, AssertionsConfig, ProgramConfig
 
 
 class Scripted(dspy.Module):
@@ -63,6 +63,43 @@ def test_they_add_up_to_what_they_are() -> None:
     found = evaluation.scores(outcomes)
     assert (found["score"], found["n"], found["errors"], found["unreadable"]) == (5 / 7, 7, 1, 1)
     assert found["by_type"] == {"kinship": {"score": 5 / 7, "n": 7}}
+
+
+def test_salvaged_answers_and_endings_are_counted() -> None:
+    outcomes = [
+        outcome("1", 1.0, salvaged="plain", ended="length"),
+        outcome("2", 0.0, ended="refused", unreadable=True),
+    ]
+    found = evaluation.scores([*outcomes, outcome("3", 1.0, salvaged="plain"), outcome("4", 0.0)])
+    assert found["salvaged"] == {"json": 0, "headers": 0, "plain": 2}
+    assert found["ended"] == {"length": 1, "refused": 1, "empty": 0}
+
+
+def read(*replies: str, checks: dict[str, Any] | None = None) -> Outcome:
+    """The outcome of a question to which these are the replies."""
+    left = iter(replies)
+    settings = {"lm": model(lambda asked: next(left)), "adapter": adapters.build(AdapterConfig("chat"))}
+    program = assertions.enforce(
+        programs.build(ProgramConfig("predict")), AssertionsConfig("own", checks or {}, attempts=3)
+    )
+    (outcome,) = Evaluator(Contains(6), settings, Meter(), 1).evaluate(
+        program, [example(0)], "baseline", lambda outcome: None
+    )
+    return outcome
+
+
+def test_how_an_answer_was_salvaged_stands_with_it() -> None:
+    assert read(chat("Son0")).salvaged is None
+    assert read("**Answer:** Son0").salvaged == "headers"
+    assert read("Son0", "").salvaged == "plain"
+    assert read("Son0", '{"answer": "Son0"}').salvaged is None, "the reply that is used counts"
+    assert read("", "").salvaged is None
+
+
+def test_of_several_attempts_that_of_the_answer_counts() -> None:
+    grounded: dict[str, Any] = {"grounded": {}}
+    assert read("**Answer:** Methuselah", chat("Son0"), checks=grounded).salvaged is None
+    assert read(chat("Methuselah"), "**Answer:** Son0", checks=grounded).salvaged == "headers"
 
 
 class Refusing:
@@ -188,6 +225,8 @@ def test_nothing_measured_has_no_score() -> None:
         "n": 0,
         "errors": 0,
         "unreadable": 0,
+        "salvaged": {"json": 0, "headers": 0, "plain": 0},
+        "ended": {"length": 0, "refused": 0, "empty": 0},
         "ci95": None,
         "by_type": {},
     }

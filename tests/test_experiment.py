@@ -14,11 +14,11 @@ from typing import Any
 import fake_openai
 import pytest
 import yaml
-from dummies import reader
+from dummies import ECHO, reader
 from fake_openai import CHAT, MODEL, MODELS, Asked, Server, Verbatim, garbage, hang, html, reset, slow, status
 from project import Finished, Folder, Project, end, stop_when
 
-from bibleqa import cli
+from bibleqa import adapters, cli
 
 SECRET = "sk-marked-0123456789-never-to-be-seen"
 TEST, TRAIN, VAL = 12, 4, 2
@@ -49,7 +49,7 @@ def learner(asked: Asked) -> str:
         case "test-0":
             return "Nobody"
         case "test-1":
-            return Verbatim("I would rather not say.")
+            return Verbatim(ECHO)
         case "test-2" | "train-0" if "## feedback ##" not in asked.text:
             return "Nobody"
         case str(name) if "val" in name and not shows_demos(asked):
@@ -143,6 +143,8 @@ def test_two_runs_at_once_on_a_fresh_project_both_finish(done: Done) -> None:
 
 
 PHASE = {"score": float, "n": int, "errors": int, "unreadable": int, "ci95": [float, float], "by_type": dict}
+PHASE |= {"salvaged": dict.fromkeys(("json", "headers", "plain"), int)}
+PHASE |= {"ended": dict.fromkeys(("length", "refused", "empty"), int)}
 SUMMARY: dict[str, Any] = {
     "schema": int,
     "status": str,
@@ -240,7 +242,7 @@ def test_an_unreadable_answer_scores_nothing_is_no_error_and_is_kept_as_it_came(
         assert prediction["score"] == 0
         assert prediction["prediction"] is None
         assert prediction["error"] is None
-        assert prediction["raw"] == "I would rather not say."
+        assert prediction["raw"] == ECHO
 
 
 def test_the_screen_says_what_the_summary_says(done: Done) -> None:
@@ -352,7 +354,7 @@ def test_the_saved_program_asks_the_same_again_when_built_from_the_config(done: 
         program = programs.load(program, folder.path / "program.json")
         program.set_lm(ASKED_MODEL)
         assert programs.digest(program) == folder.summary["program_digest"]
-        adapter = programs.adapter(saved.adapter)
+        adapter = adapters.build(saved.adapter)
         (predictor,) = program.predictors()
         assert predictor.demos
         sent = asked_in(done, adapter_name)

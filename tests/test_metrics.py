@@ -29,7 +29,7 @@ from bibleqa.metrics import (
     VerdictUnreadable,
     Weighted,
 )
-from bibleqa.schema import TermConfig
+from bibleqa.schema import EndpointConfig, TermConfig
 
 TERMS = {"elohim": TermConfig("H430", ["Elohim", "אלהים"]), "yhwh": TermConfig("H3068", ["YHWH", "Jehovah"])}
 CONTAINS = Contains(slack_words=6)
@@ -299,7 +299,8 @@ def test_the_embedded_embedder_says_the_same_each_time_and_tells_some_meanings_a
     texts = ["death", "dying", "eternal life", "Aaron", "x" * 5000, "אלהים" * 1000]
 
     def fresh(name: str) -> embeddings.EmbeddedEmbedder:
-        return embeddings.EmbeddedEmbedder("smollm2-135m-instruct", 2, Kept(Answers(tmp_path / name), "embedded"))
+        model = EndpointConfig(name="tiny", kind="embedded", model="smollm2-135m-instruct")
+        return embeddings.EmbeddedEmbedder(model.model, 2, Kept(Answers(tmp_path / name), model))
 
     one, other = fresh("one"), fresh("other")
     vectors = one.embed(texts)

@@ -6,6 +6,7 @@ import dspy
 from dummies import FOLLOW_UP, Asked, example, reader
 from optimizing import TRAIN, right
 
+from bibleqa import adapters
 from bibleqa import program as programs
 from bibleqa.nearest import NearestDemos
 from bibleqa.schema import AdapterConfig, ProgramConfig
@@ -29,7 +30,7 @@ def asked(program: NearestDemos, question: str) -> Asked:
         return "[[ ## answer ## ]]\nx\n\n[[ ## completed ## ]]"
 
     program.set_lm(reader(reply))
-    with dspy.context(adapter=programs.adapter(AdapterConfig("chat"))):
+    with dspy.context(adapter=adapters.build(AdapterConfig("chat"))):
         program(context="", question=question, history=dspy.History(messages=[]))
     return requests[0]
 
@@ -86,7 +87,7 @@ def test_its_state_is_plain_and_tells_other_pools_apart() -> None:
 def test_it_answers_from_many_threads_at_once() -> None:
     program = NearestDemos(programs.build(ProgramConfig("predict")), [dict(one) for one in TRAIN], 1)
     program.set_lm(reader(right))
-    with dspy.context(adapter=programs.adapter(AdapterConfig("chat"))):
+    with dspy.context(adapter=adapters.build(AdapterConfig("chat"))):
         answered = dspy.Parallel(num_threads=4, disable_progress_bar=True)(
             [(program, dict(one.inputs())) for one in TRAIN * 4]
         )

@@ -7,7 +7,7 @@ import dspy
 import pytest
 from dspy.clients.cache import Cache
 from dspy.utils.exceptions import LMServerError
-from dummies import Asked, reader
+from dummies import ECHO, Asked, reader
 from optimizing import (
     GROUNDED,
     NAMES,
@@ -138,7 +138,7 @@ def test_bootstrapping_that_finds_nothing_is_an_error(name: str) -> None:
 @pytest.mark.parametrize("name", [*DEMO_MAKERS, "labeled", "mipro", "simba", "gepa", "copro"])
 def test_answers_that_cannot_be_read_end_no_optimizer(name: str) -> None:
     def unreadable_but_for_one(asked: Asked) -> str | Exception:
-        return "no format at all" if answers(asked) and number(asked) != 0 else knows(lambda asked: True)(asked)
+        return ECHO if answers(asked) and number(asked) != 0 else knows(lambda asked: True)(asked)
 
     train = [TRAIN[0], *TRAIN[1:] * 4]
     result = Setting(unreadable_but_for_one).optimize(name, train)

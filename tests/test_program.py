@@ -7,111 +7,14 @@ from typing import Any
 
 import dspy
 import pytest
-from dspy.utils.exceptions import AdapterParseError
-from dummies import FOLLOW_UP, Asked, Script, chat, example, item, model, reader
+from dummies import FOLLOW_UP, Asked, Script, built, chat, example, reader
 
-from bibleqa import assertions
+from bibleqa import adapters, assertions
 from bibleqa import program as programs
 from bibleqa.nearest import NearestDemos
 from bibleqa.schema import AdapterConfig, AssertionsConfig, ProgramConfig
 
-ADAPTERS = ("chat", "json", "xml")
 PROGRAMS = ("predict", "chain_of_thought")
-Messages = list[dict[str, Any]]
-
-
-def built(name: str = "predict", demos: list[Any] | None = None) -> dspy.Module:
-    program = programs.build(ProgramConfig(name))
-    program.predictors()[0].demos = demos or []
-    return program
-
-
-def messages(adapter: str, program: dspy.Module, asked: dspy.Example) -> Messages:
-    """What is sent: system message first."""
-    (predictor,) = program.predictors()
-    inputs = dict(asked.inputs())
-    sent: Messages = programs.adapter(AdapterConfig(adapter)).format(predictor.signature, predictor.demos, inputs)
-    return sent
-
-
-@pytest.mark.parametrize("adapter", ADAPTERS)
-class TestEveryAdapter:
-    def test_history_is_written_as_turns(self, adapter: str) -> None:
-        sent = messages(adapter, built(), example(1, history=FOLLOW_UP))
-        assert [message["role"] for message in sent] == ["system", "user", "assistant", "user", "assistant", "user"]
-        for message, words in zip(
-            sent[1:], ["Who begat Enos?", "Seth", "Who begat Seth?", "Adam", "Father1"], strict=True
-        ):
-            assert words in message["content"]
-
-    def test_a_demo_is_written_as_a_request_and_its_answer(self, adapter: str) -> None:
-        asked = example(1, history=FOLLOW_UP)
-        request = messages(adapter, built(), asked)[1:]
-        demo = messages(adapter, built(demos=[asked]), example(2))[1:-1]
-        assert demo[: len(request) - 1] == request[:-1]
-        assert request[-1]["content"].startswith(demo[-2]["content"])
-        assert [demo[-2]["role"], demo[-1]["role"]] == ["user", "assistant"]
-        assert "Son1" in demo[-1]["content"]
-
-    def test_a_demo_without_history_is_one_exchange(self, adapter: str) -> None:
-        sent = messages(adapter, built(demos=[example(1), example(2)]), example(3))
-        assert [message["role"] for message in sent] == ["system", *["user", "assistant"] * 2, "user"]
-
-    @pytest.mark.parametrize("name", PROGRAMS)
-    def test_demos_loaded_from_a_file_are_written_as_they_were(self, adapter: str, name: str, tmp_path: Path) -> None:
-        bootstrapped = dspy.Example(augmented=True, **example(4).inputs(), reasoning="Thus.", answer="Son4")
-        labeled = [example(1, history=FOLLOW_UP, context=""), example(2, answer="אֱלֹהִים")]
-        program = built(name, [bootstrapped, *labeled])
-        about = {"program": name, "adapter": adapter}
-        (tmp_path / "program.json").write_text(json.dumps({**programs.dump(program), "bibleqa": about}))
-        loaded = programs.load(built(name), tmp_path / "program.json")
-        asked = example(3, history=FOLLOW_UP)
-        assert messages(adapter, loaded, asked) == messages(adapter, program, asked)
-        assert programs.digest(loaded) == programs.digest(program)
-
-    @pytest.mark.parametrize("name", PROGRAMS)
-    def test_nothing_but_the_signatures_fields_reaches_the_prompt(self, adapter: str, name: str) -> None:
-        marked = {"type": "MARKED", "variants": ("MARKED",), "reference": "MARKED 1:1", "strongs_id": "MARKED"}
-        asked = programs.example(item(1, history=FOLLOW_UP, **marked))
-        asked.id = "MARKED"
-        sent = messages(adapter, built(name, [asked]), asked)
-        assert "Father1" in str(sent)
-        assert "MARKED" not in str(sent)
-
-    def test_the_reference_answer_is_not_in_the_question(self, adapter: str) -> None:
-        assert "SECRET" not in str(messages(adapter, built(), example(1, answer="SECRET", history=FOLLOW_UP)))
-
-    def test_the_system_message_names_the_task_and_no_history_field(self, adapter: str) -> None:
-        (system, *_) = messages(adapter, built(), example(1))
-        assert "Answer the question about the Bible" in system["content"]
-        assert "history" not in system["content"]
-
-
-@pytest.mark.parametrize("adapter", ["chat", "xml"])
-def test_an_unreadable_answer_is_asked_for_as_json_with_the_same_demos(adapter: str) -> None:
-    answers = iter(["Seth, I think.", '{"answer": "Seth"}'])
-    lm = model(lambda asked: next(answers))
-    with dspy.context(lm=lm, adapter=programs.adapter(AdapterConfig(adapter))):
-        prediction = built(demos=[example(1, history=FOLLOW_UP)])(**example(2).inputs())
-    assert prediction.answer == "Seth"
-    first, second = lm.engine.asked
-    assert len(first.messages) == len(second.messages) == 7
-    assert "history" not in str(second.messages)
-
-
-@pytest.mark.parametrize("adapter", ADAPTERS)
-def test_what_no_adapter_can_read_is_said_to_be_so(adapter: str) -> None:
-    lm = model(lambda asked: "Seth, I think.")
-    with dspy.context(lm=lm, adapter=programs.adapter(AdapterConfig(adapter))), pytest.raises(AdapterParseError):
-        built()(**example(2).inputs())
-
-
-def test_the_json_adapter_sends_the_schema_of_the_answer() -> None:
-    lm = model(lambda asked: '{"answer": "Seth"}')
-    with dspy.context(lm=lm, adapter=programs.adapter(AdapterConfig("json"))):
-        built()(**example(2).inputs())
-    (asked,) = lm.engine.asked
-    assert '"answer"' in json.dumps(asked.config.response_format)
 
 
 def test_an_example_gives_the_program_its_inputs_and_the_metric_the_rest() -> None:
@@ -185,7 +88,7 @@ def test_a_program_of_any_form_is_loaded_as_it_was_saved(
             return ("[[ ## reasoning ## ]]\nThus.\n\n" if "reasoning" in asked.wanted else "") + chat("Nobody")
 
         program.set_lm(reader(reply))
-        with dspy.context(adapter=programs.adapter(AdapterConfig("chat"))):
+        with dspy.context(adapter=adapters.build(AdapterConfig("chat"))):
             assert program(**example(4).inputs()).answer == "Nobody"
         return requests
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from dspy.utils.exceptions import AdapterParseError
-from dummies import Asked, example, son
+from dummies import ECHO, Asked, example, son
 from optimizing import (
     GROUNDED,
     MAGIC,
@@ -244,7 +244,7 @@ def test_a_writer_that_babbles_leaves_nothing_to_try(name: str, knowing: Callabl
 
 
 def test_unreadable_answers_are_no_failure_of_the_optimizer() -> None:
-    reply: Reply = lambda asked: right(asked) if number(asked) == 29 else "blah"  # noqa: E731
+    reply: Reply = lambda asked: right(asked) if number(asked) == 29 else ECHO  # noqa: E731
     result = Setting(reply).optimize("bootstrap", [example(n) for n in range(30)])
     assert [demo.answer for demo in bootstrapped(result.candidates[-1].program)] == ["Son29"]
     assert result.errors == []

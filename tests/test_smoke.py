@@ -45,7 +45,7 @@ def answers_again(project: str, folder: str) -> dict[str, str | None]:
     import os
 
     os.environ["BIBLEQA_PROJECT"] = project
-    from bibleqa import assertions, config, metrics, reproduce
+    from bibleqa import adapters, assertions, config, metrics, reproduce
     from bibleqa import program as programs
     from bibleqa.data import slices
     from bibleqa.evaluation import Evaluator
@@ -57,7 +57,7 @@ def answers_again(project: str, folder: str) -> dict[str, str | None]:
     program = assertions.enforce(programs.build(saved.program), saved.assertions)
     programs.load(program, Path(folder) / "program.json").set_lm(lm)
     examples = [programs.example(item) for item in slices.load(saved.dataset).test]
-    settings = {"lm": lm, "adapter": programs.adapter(saved.adapter)}
+    settings = {"lm": lm, "adapter": adapters.build(saved.adapter)}
     evaluator = Evaluator(metrics.build(saved), settings, Meter(), workers=1)
     outcomes = evaluator.evaluate(program, examples[::-1], "optimized", lambda outcome: None)
     return {outcome.id: outcome.raw if outcome.unreadable else outcome.prediction for outcome in outcomes}

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from project import Finished, Folder, Project, awaiting, end
 
-from bibleqa import cli
+from bibleqa import adapters, cli
 from bibleqa import program as programs
 from bibleqa.errors import BibleQAError
 from bibleqa.optimizers import weights
@@ -192,7 +192,7 @@ def test_a_run_is_exported_as_one_model(
 
 @pytest.mark.parametrize("adapter", ["chat", "json", "xml"])
 def test_an_answer_is_learned_as_the_adapter_will_read_it(adapter: str) -> None:
-    formats = programs.adapter(AdapterConfig(adapter))
+    formats = adapters.build(AdapterConfig(adapter))
     student = programs.build(ProgramConfig("predict"))
     student.set_lm(dummies.model(dummies.son))
     step = weights._Finetune([dummies.example(3)], exclude_demos=True)

@@ -9,6 +9,7 @@ import logging
 import shutil
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -25,7 +26,7 @@ from bibleqa import paths, provenance
 from bibleqa.budget import Budget
 from bibleqa.errors import BibleQAError, ConfigError, RunFailed
 from bibleqa.lm import embedded
-from bibleqa.lm.meter import Meter
+from bibleqa.lm.meter import Meter, Reply
 from bibleqa.schema import EndpointConfig
 
 log = logging.getLogger(__name__)
@@ -161,8 +162,7 @@ class Kept:
         found = self.cache.get(request, ignored_args_for_cache_key)
         if found is not None:
             self._note(request, ignored_args_for_cache_key, found)
-            meter = dspy.settings.get("usage_tracker")
-            if isinstance(meter, Meter) and isinstance(found, dict):
+            if (meter := _meter()) and isinstance(found, dict):
                 meter.add_cached_usage(found.get("usage") or {})
         elif self.budget:
             self.budget.before_call()
@@ -178,6 +178,29 @@ class Kept:
     def _note(self, request: dict[str, Any], ignored: list[str] | None, value: Any) -> None:
         if self.archive:
             self.archive.add(_place(self.endpoint), self.cache.cache_key(request, ignored), value)
+        if (meter := _meter()) and (reply := _reply(value)):
+            meter.last = reply
+
+
+def _meter() -> Meter | None:
+    meter = dspy.settings.get("usage_tracker")
+    return meter if isinstance(meter, Meter) else None
+
+
+def _reply(value: Any) -> Reply | None:
+    """What a stored answer says, and how it ended; None for what is no answer in words, as a vector."""
+    if not isinstance(value, dict) or not value.get("responses"):
+        return None
+    response = value["responses"][-1]
+    texts: dict[str, str] = defaultdict(str)
+    for part in response["message"]["parts"]:
+        texts[part["type"]] += part.get("text") or ""
+    text, refusal = texts["text"], texts["refusal"]
+    if refusal or response["finish_reason"] == "content_filter":
+        return Reply(text or refusal, "refused")
+    if response["finish_reason"] == "length":
+        return Reply(text, "length")
+    return Reply(text, None if text.strip() else "empty")
 
 
 _open: WeakValueDictionary[Path, Answers] = WeakValueDictionary()

@@ -8,28 +8,21 @@ arXiv:2307.16645), and what all texts have in common is subtracted.
 
 import os
 import threading
-import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Protocol
 
 import httpx
 import numpy as np
-from dspy.utils.exceptions import (
-    LMAuthError,
-    LMError,
-    LMInvalidRequestError,
-    LMProviderError,
-    LMRateLimitError,
-    LMServerError,
-    LMTimeoutError,
-    LMTransportError,
-    is_retryable_lm_error,
-)
+from dspy import lm15
+from dspy.clients.errors import error_boundary
+from dspy.utils.exceptions import LMError, LMInvalidRequestError
 
 from bibleqa import artifacts, provenance
 from bibleqa.errors import ConfigError, EndpointUnusable
 from bibleqa.lm import answers, embedded, endpoints
 from bibleqa.lm.answers import Kept, Source
+from bibleqa.lm.health import Health
 from bibleqa.schema import EndpointConfig
 
 MOST_CHARACTERS = 1000
@@ -44,8 +37,13 @@ _COMMON = (
 ).split("|")
 """The mean of these is what all answers have in common."""
 
-_STATUS: dict[int, type[LMError]] = {401: LMAuthError, 403: LMAuthError, 408: LMTimeoutError, 429: LMRateLimitError}
-_MOST_WAIT = 60.0
+_STATUS: dict[int, type[lm15.ProviderError]] = {
+    401: lm15.AuthError,
+    403: lm15.AuthError,
+    404: lm15.UnsupportedModelError,
+    408: lm15.TimeoutError,
+    429: lm15.RateLimitError,
+}
 
 
 class Embedder(Protocol):
@@ -75,7 +73,7 @@ def connect(endpoint: EndpointConfig, source: Source) -> Embedder:
         assert endpoint.threads is not None
         return EmbeddedEmbedder(endpoint.model, endpoint.threads, answers.of(endpoint, source))
     key = None if source.recorded else endpoints.key(endpoint)
-    return RemoteEmbedder(endpoint, endpoints.address(endpoint), key, answers.of(endpoint, source))
+    return RemoteEmbedder(endpoint, endpoints.address(endpoint), key, answers.of(endpoint, source), source.tell)
 
 
 def probe(embedder: Embedder) -> None:
@@ -166,7 +164,9 @@ class EmbeddedEmbedder:
 class RemoteEmbedder:
     """Embeds by an OpenAI-compatible server; a vector that was once paid for is kept with its endpoint's answers."""
 
-    def __init__(self, endpoint: EndpointConfig, address: str, key: str | None, kept: Kept):
+    def __init__(
+        self, endpoint: EndpointConfig, address: str, key: str | None, kept: Kept, tell: Callable[[str], None]
+    ):
         """Make an embedder.
 
         Args:
@@ -174,6 +174,7 @@ class RemoteEmbedder:
             address: Of the server, up to /v1.
             key: What the server asks for, if anything.
             kept: The vectors that were had before.
+            tell: See `Health`.
         """
         self._endpoint = endpoint
         self._client = httpx.Client(
@@ -182,6 +183,7 @@ class RemoteEmbedder:
             timeout=endpoint.timeout,
         )
         self._kept = kept
+        self._health = Health(endpoint, lambda: self._ask(["Noah"]), tell)
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Vectors of length 1, one row a text; the texts that are not known yet are sent in one request.
@@ -192,7 +194,9 @@ class RemoteEmbedder:
         texts = [text[:MOST_CHARACTERS] for text in texts]
         vectors = {text: self._kept.get(self._request(text)) for text in texts}
         if new := [text for text, vector in vectors.items() if vector is None]:
-            for text, vector in zip(new, self._tried(new), strict=True):
+            with error_boundary(self._endpoint.model):
+                had = self._health.ask(lambda: self._ask(new))
+            for text, vector in zip(new, had, strict=True):
                 self._kept.put(self._request(text), vector)
                 vectors[text] = vector
         return np.array([_of_length_1(np.array(vectors[text])) for text in texts])
@@ -200,35 +204,30 @@ class RemoteEmbedder:
     def _request(self, text: str) -> dict[str, Any]:
         return {"_fn_identifier": "bibleqa.embeddings", "model": self._endpoint.model, "input": text}
 
-    def _tried(self, texts: list[str]) -> list[list[float]]:
-        for tried in range(self._endpoint.retries + 1):
-            try:
-                return self._ask(texts)
-            except LMError as error:
-                if tried == self._endpoint.retries or not is_retryable_lm_error(error):
-                    raise
-                time.sleep(min(2.0**tried, _MOST_WAIT))
-        raise AssertionError
-
     def _ask(self, texts: list[str]) -> list[list[float]]:
-        model = self._endpoint.model
+        body = {"model": self._endpoint.model, "input": texts, "encoding_format": "float"}
         try:
-            reply = self._client.post("embeddings", json={"model": model, "input": texts, "encoding_format": "float"})
-        except httpx.TimeoutException as error:
-            raise LMTimeoutError(str(error) or "no answer in time", model=model) from error
+            reply = self._client.post("embeddings", json=body)
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise LMTransportError(str(error) or type(error).__name__, model=model) from error
+            raise lm15.TransportError(str(error) or type(error).__name__) from error
         if reply.status_code >= 400:
-            kind = _STATUS.get(reply.status_code, LMServerError if reply.status_code >= 500 else LMInvalidRequestError)
-            raise kind(reply.text[:200], model=model, status=reply.status_code)
+            other = lm15.ServerError if reply.status_code >= 500 else lm15.InvalidRequestError
+            kind = _STATUS.get(reply.status_code, other)
+            raise kind(reply.text[:200], status=reply.status_code, retry_after=_seconds(reply))
         try:
             rows = sorted(reply.json()["data"], key=lambda row: row["index"])
             vectors = [[float(number) for number in row["embedding"]] for row in rows]
         except (ValueError, KeyError, TypeError) as error:
-            raise LMProviderError(f"no embeddings in the reply: {reply.text[:200]}", model=model) from error
+            raise lm15.ServerError(f"no embeddings in the reply: {reply.text[:200]}") from error
         if len(vectors) != len(texts):
-            raise LMProviderError(f"{len(vectors)} embeddings for {len(texts)} texts", model=model)
+            raise lm15.ServerError(f"{len(vectors)} embeddings for {len(texts)} texts")
         return vectors
+
+
+def _seconds(reply: httpx.Response) -> float | None:
+    """How long the server wants to be left alone."""
+    wanted = reply.headers.get("retry-after", "")
+    return float(wanted) if wanted.isdigit() else None
 
 
 def _of_length_1(vector: np.ndarray) -> np.ndarray:

@@ -23,6 +23,19 @@ class Usage:
         return asdict(self)
 
 
+ENDINGS = ("length", "refused", "empty")
+"""Why a reply is no whole answer: cut off at max_tokens, refused by model or endpoint, nothing in it."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a language model has sent, from the endpoint or from the cache."""
+
+    text: str
+    ended: str | None
+    """One of `ENDINGS`; None for a whole answer."""
+
+
 class Meter(BaseCallback):
     """Counts every LM call made while it is in force, in every thread; put it into `dspy.context(**meter.settings)`.
 
@@ -40,6 +53,8 @@ class Meter(BaseCallback):
         self.for_optimizer = for_optimizer
         self.usage = Usage()
         self.errors: list[BaseException] = []
+        self.last: Reply | None = None
+        """The latest reply; only where one call is made after the other is it known whose that is."""
         self._parent = parent
         self._lock = threading.Lock()
 

@@ -19,7 +19,7 @@ from fake_openai import Fault
 from project import Project, end
 from test_doctor import Doctor
 
-from bibleqa import artifacts
+from bibleqa import adapters, artifacts
 from bibleqa import program as programs
 from bibleqa.errors import EndpointUnusable
 from bibleqa.lm import endpoints
@@ -81,7 +81,7 @@ def test_a_server_of_each_kind_is_listed_and_answers(server: Local, kind: str) -
 
     assert endpoints.probe(config, lm).models == server.models
     assert lm("Hello?") == ["heard Hello?"]
-    with dspy.context(lm=lm, adapter=programs.adapter(AdapterConfig("json"))):
+    with dspy.context(lm=lm, adapter=adapters.build(AdapterConfig("json"))):
         said = programs.build(ProgramConfig("predict"))(context="", question="Who?", history=dspy.History(messages=[]))
 
     assert said.answer == "heard Who?"

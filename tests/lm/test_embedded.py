@@ -14,7 +14,7 @@ import pytest
 from dspy import lm15
 from dspy.utils.exceptions import LMError
 
-from bibleqa import artifacts
+from bibleqa import adapters, artifacts
 from bibleqa import program as programs
 from bibleqa.errors import EndpointUnusable
 from bibleqa.lm.embedded import MODELS, EmbeddedEngine, Weights
@@ -35,7 +35,7 @@ HISTORY = [{"question": "Who was the father of Seth?", "answer": "Adam"}]
 
 def prompts() -> list[list[dict[str, str]]]:
     """Each question plain, behind demos, and behind demos and a conversation."""
-    adapter = programs.adapter(AdapterConfig("chat"))
+    adapter = adapters.build(AdapterConfig("chat"))
     (predictor,) = programs.build(ProgramConfig("predict")).predictors()
     demos = [{"context": c, "question": q, "history": dspy.History(messages=[]), "answer": a} for c, q, a in VERSES[:2]]
     demos[1]["history"] = dspy.History(messages=HISTORY)
@@ -140,7 +140,7 @@ def test_an_answer_is_held_to_a_schema(engine: EmbeddedEngine) -> None:
 
 def test_the_json_adapter_reads_every_answer(engine: EmbeddedEngine) -> None:
     program = programs.build(ProgramConfig("predict"))
-    with dspy.context(lm=model(engine, max_tokens=32), adapter=programs.adapter(AdapterConfig("json"))):
+    with dspy.context(lm=model(engine, max_tokens=32), adapter=adapters.build(AdapterConfig("json"))):
         for context, question, _ in VERSES[:3]:
             assert program(context=context, question=question, history=dspy.History(messages=HISTORY)).answer
 

@@ -18,7 +18,7 @@ import pytest
 from dspy.utils.exceptions import LMError
 from fake_openai import CHAT, MODEL, MODELS, Server, hang, html, reset, slow, status
 
-from bibleqa import metrics
+from bibleqa import adapters, metrics
 from bibleqa import program as programs
 from bibleqa.errors import EndpointUnusable
 from bibleqa.evaluation import Evaluator
@@ -256,7 +256,7 @@ def test_a_schema_is_sent_where_the_endpoint_takes_one(server: Server, kind: str
     for response_schema in (True, False):
         server.requests.clear()
         lm = endpoints.connect(at(server, kind=kind, response_schema=response_schema))
-        with dspy.context(lm=lm, adapter=programs.adapter(AdapterConfig("json"))):
+        with dspy.context(lm=lm, adapter=adapters.build(AdapterConfig("json"))):
             programs.build(ProgramConfig("predict"))(
                 context="", question=f"Schema {response_schema}?", history=dspy.History(messages=[])
             )
@@ -366,7 +366,7 @@ def test_as_many_questions_as_threads_are_under_way_at_once(server: Server) -> N
 
     server.answer = answer
     config = at(server, threads=4)
-    settings = {"lm": endpoints.connect(config), "adapter": programs.adapter(AdapterConfig("chat"))}
+    settings = {"lm": endpoints.connect(config), "adapter": adapters.build(AdapterConfig("chat"))}
     evaluator = Evaluator(metrics.ExactMatch(), settings, Meter(), endpoints.concurrency(config))
     examples = [
         dspy.Example(

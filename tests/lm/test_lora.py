@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bibleqa import artifacts
+from bibleqa import adapters, artifacts
 from bibleqa import program as programs
 from bibleqa.errors import BibleQAError
 from bibleqa.lm import lora
@@ -163,7 +163,7 @@ NONE = dspy.History(messages=[])
 
 def served() -> list[list[dict[str, str]]]:
     """Conversations as a program has them with its endpoint: with and without demos and history, in many letters."""
-    formats = programs.adapter(AdapterConfig("chat"))
+    formats = adapters.build(AdapterConfig("chat"))
     (predictor,) = programs.build(ProgramConfig("predict")).predictors()
     hebrew = "בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם וְאֵת הָאָרֶץ׃"
     questions: list[dict[str, Any]] = [
