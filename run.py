@@ -1,5 +1,6 @@
 """Run one experiment: compose conf/ with the overrides of the command line, and hand it to `bibleqa.experiment`."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from bibleqa import config, console, reproduce, runs
 
 # Hydra then raises what goes wrong instead of printing it, and there is one place that words errors.
 os.environ["HYDRA_FULL_ERROR"] = "1"
+# On a full disk run.log cannot be written either: that is said once, in one line, and not at every line of the log.
+logging.raiseExceptions = False
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

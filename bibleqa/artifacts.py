@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from bibleqa import runs
 from bibleqa.errors import ConfigError, EndpointUnusable
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _is_verified(artifact: Artifact, path: Path) -> bool:
         return False
     # In a cache that is shared read-only the file is good as well, only hashed at every start.
     with suppress(OSError):
-        stamp.write_text(json.dumps(_stamp(artifact, path)))
+        runs.write_atomically(stamp, json.dumps(_stamp(artifact, path)))
     return True
 
 
@@ -212,8 +213,8 @@ def _obtain(artifact: Artifact, path: Path) -> None:
             failures.append(f"  {source}: {error}")
             _say(f"  {error}")
         else:
-            os.replace(part, path)
-            path.with_name(path.name + ".verified").write_text(json.dumps(_stamp(artifact, path)))
+            runs.put_in_place(part, path)
+            runs.write_atomically(path.with_name(path.name + ".verified"), json.dumps(_stamp(artifact, path)))
             shutil.rmtree(wheels, ignore_errors=True)
             return
         finally:

@@ -22,6 +22,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     doctor = commands.add_parser("doctor", help="check that everything a run needs is there")
+    doctor.add_argument("--fix", action="store_true", help="repair what a process that was killed has left")
     doctor.add_argument(
         "overrides", nargs="*", metavar="key=value", help="as for run.py, for instance endpoint=lm_studio"
     )
@@ -43,7 +44,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     if arguments.command == "doctor":
         from bibleqa import doctor as checks
 
-        return checks.main(arguments.overrides)
+        return checks.main(arguments.overrides, arguments.fix)
     from bibleqa import config, tracking
 
     config.prepare()  # a tracking server's credentials may be in .env

@@ -54,8 +54,8 @@ class Composer:
         kept = paths.project() / "outputs" / ".composed" / key
         try:
             return _read(kept.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, ValueError):
+            pass  # never composed, or the file was damaged and is written anew
         try:
             made = config.checked(self._compose(overrides))
         except Exception as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from packaging.requirements import Requirement
 
-from bibleqa import artifacts, config, tracking
+from bibleqa import artifacts, config, repair, tracking
 from bibleqa.console import out
 from bibleqa.errors import BibleQAError, EndpointUnusable
 from bibleqa.schema import Config
@@ -24,10 +24,15 @@ class Finding:
     failure: BibleQAError | None = None
 
 
-def main(overrides: Sequence[str]) -> int:
-    """Check what `python run.py <overrides>` would need; the exit code is that of the first failure."""
+def main(overrides: Sequence[str], fix: bool = False) -> int:
+    """Check what `python run.py <overrides>` would need; the exit code is that of the first failure.
+
+    Args:
+        overrides: As for run.py.
+        fix: Whether what an unclean death has left is repaired.
+    """
     failures: list[BibleQAError] = []
-    for finding in _examine(config.compose(overrides)):
+    for finding in _examine(config.compose(overrides), fix):
         mark = "[red]wrong[/]" if finding.failure else "[green]ok[/]   "
         out.print(f"{mark} {finding.name:<10}", end=" ")
         out.print(finding.text, markup=False)
@@ -36,8 +41,9 @@ def main(overrides: Sequence[str]) -> int:
     return failures[0].exit_code if failures else 0
 
 
-def _examine(config: Config) -> Iterator[Finding]:
+def _examine(config: Config, fix: bool) -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}, {sys.prefix}")
+    yield from _files(fix)
     checks: dict[str, Callable[[Config], str]] = {
         "packages": _packages,
         "model": _model,
@@ -50,6 +56,30 @@ def _examine(config: Config) -> Iterator[Finding]:
             yield Finding(name, check(config))
         except BibleQAError as error:
             yield Finding(name, str(error), error)
+
+
+def _files(fix: bool) -> Iterator[Finding]:
+    """What an unclean death has left, a line each."""
+    at_work = repair.at_work()
+    found = 0
+    for damage in repair.find(at_work):
+        found += 1
+        if not fix:
+            text = f"{damage.text}: bibleqa doctor --fix repairs it"
+            yield Finding("files", text, BibleQAError(text))
+            continue
+        try:
+            yield Finding("files", damage.repair())
+        except (BibleQAError, OSError) as error:
+            text = f"{damage.text}, and cannot be repaired: {error}"
+            yield Finding("files", text, BibleQAError(text))
+    if not found:
+        said = "in order"
+        if at_work:
+            said += "; a run is at work, what it may be using was not looked at"
+        elif killed := repair.killed():
+            said += f"; {killed} runs were killed, the same commands go on with them"
+        yield Finding("files", said)
 
 
 def _packages(config: Config) -> str:

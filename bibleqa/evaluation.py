@@ -104,7 +104,11 @@ class Evaluator:
         def ask(index: int) -> None:
             if gone:
                 return
-            outcome = self._ask(program, examples[index], phase)
+            try:
+                outcome = self._ask(program, examples[index], phase)
+            except BaseException:
+                gone.for_good()
+                raise
             gone.saw(outcome)
             outcomes[index] = outcome
             keep(outcome)
@@ -178,6 +182,9 @@ class _Gone:
     def saw(self, outcome: Outcome) -> None:
         with self._lock:
             self._in_a_row = self._in_a_row + 1 if outcome.error else 0
+
+    def for_good(self) -> None:
+        self._in_a_row = self._after
 
     def __bool__(self) -> bool:
         return self._in_a_row >= self._after

@@ -106,7 +106,10 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
         record.refuse_errors(record.optimized, len(testset))
         if config.rerun:
             for endpoint in schema.endpoints(config).values():
-                answers.forget(endpoint, job.fingerprint)
+                answers.ending(endpoint, job.fingerprint, path)
+    if config.rerun:
+        for endpoint in schema.endpoints(config).values():
+            answers.forget(endpoint, job.fingerprint)
 
 
 @contextmanager

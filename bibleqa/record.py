@@ -123,7 +123,8 @@ class Record:
         if optimized.candidates:
             trials.draw(optimized.candidates, self._folder.path / "candidates.png")
         if tuned := optimized.tuned_at_all:
-            shutil.copyfile(tuned.adapter, self._folder.path / "adapter.gguf")
+            with runs.replacing(self._folder.path / "adapter.gguf") as draft:
+                shutil.copyfile(tuned.adapter, draft)
             self._folder.write_json("adapter.json", tuned.manifest)
 
     def repeat_baseline(self, keep: Callable[[Outcome], None]) -> list[Outcome]:

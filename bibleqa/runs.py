@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -30,16 +30,8 @@ class RunFolder:
 
     def append(self, name: str, line: str) -> None:
         """Add a line to a file, whole or not at all, on disk before this returns. From any thread."""
-        with self._lock, (self.path / name).open("ab", buffering=0) as file:
-            before = file.tell()
-            rest = (line + "\n").encode()
-            try:
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(before)
-                raise
+        with self._lock:
+            append(self.path / name, line, sync=True)
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
@@ -55,16 +47,14 @@ class RunFolder:
 
     def read_lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The objects of a JSON Lines file; what was cut off when the process died is left out."""
-        with (self.path / name).open(encoding="utf-8") as file:
-            for line in file:
-                if line.endswith("\n"):
-                    yield json.loads(line)
+        return read_lines(self.path / name)
 
     def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
         """Write summary.json, which ends the run; a finished one is found by its fingerprint from now on.
 
         Not so one that asked nothing, or scored a program that was made before: it is in no way another run's equal.
         """
+        sync_below(self.path)  # what ended is on disk before it is said to have
         self.write_json("summary.json", summary)
         told = summary.get("reproduction") or {}
         if summary["status"] == "finished" and told.get("mode", "rerun") == "rerun":
@@ -74,17 +64,99 @@ class RunFolder:
         return summary
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, whenever the process dies."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there whole or not at all, whenever the process dies or the power fails."""
+    with replacing(path) as draft:
+        if isinstance(content, bytes):
+            draft.write_bytes(content)
+        else:
+            draft.write_text(content, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a place to write a file to that appears under its name when it is whole, or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        yield draft
+        put_in_place(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def put_in_place(draft: Path, path: Path) -> None:
+    """Rename a file, or a folder to where none is, with all that is in it on disk before it has its name."""
+    if draft.is_dir():
+        sync_below(draft)
+    else:
+        _sync(draft)
+    draft.replace(path)
+    _sync(path.parent)
+
+
+def sync_below(folder: Path) -> None:
+    """Have everything in a folder on disk."""
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Have the content of a file on disk, or the names in a folder: Windows does not let those be opened."""
+    if os.name == "nt" and path.is_dir():
+        return
+    opened = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def append(path: Path, line: str, *, sync: bool) -> None:
+    """Add a line to a file, whole or not at all; one of which a killed process wrote but the beginning is cut off.
+
+    Args:
+        path: No other process or thread writes to it at the same time.
+        line: Without its end.
+        sync: Whether it must be on disk before this returns.
+    """
+    with path.open("ab+", buffering=0) as file:
+        whole = length_of_whole_lines(file)
+        file.truncate(whole)
+        rest = (line + "\n").encode()
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+            if sync:
+                os.fsync(file.fileno())
+        except OSError:
+            file.truncate(whole)
+            raise
+
+
+def length_of_whole_lines(file: IO[bytes]) -> int:
+    """How many bytes of a file are whole lines: all of them, but where a process was killed as it wrote the last."""
+    at = file.seek(0, os.SEEK_END)
+    while at:
+        begin = max(0, at - _BLOCK)
+        file.seek(begin)
+        if found := file.read(at - begin).rfind(b"\n") + 1:
+            return begin + found
+        at = begin
+    return 0
+
+
+_BLOCK = 1 << 16
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON Lines file; what was cut off when the process died is left out.
+
+    By bytes: half of a Hebrew letter is no text, and within an answer there may be what Unicode has for line ends.
+    """
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line)
 
 
 def find_finished(fingerprint: str) -> RunFolder | None:

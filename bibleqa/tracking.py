@@ -8,15 +8,18 @@ import json
 import logging
 import os
 import re
+import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from filelock import FileLock
 
-from bibleqa import paths
+from bibleqa import paths, runs
 from bibleqa.errors import BibleQAError, ConfigError
 from bibleqa.runs import RunFolder
 from bibleqa.schema import TrackingConfig
@@ -34,8 +37,13 @@ def uri(tracking: TrackingConfig) -> str | None:
         case "none":
             return None
         case "local":
-            return f"sqlite:///{(paths.project() / 'mlflow.db').as_posix()}"
+            return f"sqlite:///{local_store().as_posix()}"
     return tracking.uri
+
+
+def local_store() -> Path:
+    """The file of the project's own store."""
+    return paths.project() / "mlflow.db"
 
 
 def tracking_of(folder: RunFolder) -> TrackingConfig:
@@ -77,7 +85,8 @@ def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, a
     client, experiment = _open(tracking, address)
     config = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
     name = " ".join(config[group]["name"] for group in ("endpoint", "program", "optimizer"))
-    run_id: str = client.create_run(experiment, run_name=name, tags=_parent(folder)).info.run_id
+    tags = {**_parent(folder), _PROCESS: _this_process()}
+    run_id: str = client.create_run(experiment, run_name=name, tags=tags).info.run_id
     try:
         return _fill(client, run_id, folder, summarise, config)
     except BaseException:
@@ -97,7 +106,8 @@ def begin_sweep(tracking: TrackingConfig, name: str) -> str | None:
         return None
     try:
         client, experiment = _open(tracking, address)
-        return str(client.create_run(experiment, run_name=f"sweep {name}").info.run_id)
+        tags = {_PROCESS: _this_process()}
+        return str(client.create_run(experiment, run_name=f"sweep {name}", tags=tags).info.run_id)
     except _down() as error:
         raise _not_reached(address, error) from error
 
@@ -124,6 +134,55 @@ def end_sweep(
 
 
 _PARENT = "mlflow.parentRunId"
+_PROCESS = "process"
+"""The tag of who records a run: machine, process id, and when that process began."""
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+
+
+def _is_gone(process: str) -> bool:
+    """Whether a process has ended for sure: nothing is known of another machine's."""
+    machine, pid, begun = process.split()
+    if machine != socket.gethostname():
+        return False
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" != begun
+    except psutil.NoSuchProcess:
+        return True
+
+
+def left_running() -> list[str]:
+    """The runs of the project's own store that MLflow takes for running, though the process that made them is gone.
+
+    Raises:
+        TrackerDown: The store cannot be read.
+    """
+    if not local_store().is_file():
+        return []
+    tracking = TrackingConfig(name="local")
+    address = str(uri(tracking))
+    try:
+        client, experiment = _open(tracking, address)
+        running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
+        return [run.info.run_id for run in running if _PROCESS in run.data.tags and _is_gone(run.data.tags[_PROCESS])]
+    except _down() as error:
+        raise _not_reached(address, error) from error
+
+
+def mark_killed(run_id: str) -> None:
+    """Have MLflow say of a run of the project's own store that it was killed.
+
+    Raises:
+        TrackerDown: The store cannot be written.
+    """
+    tracking = TrackingConfig(name="local")
+    address = str(uri(tracking))
+    try:
+        _open(tracking, address)[0].set_terminated(run_id, "KILLED")
+    except _down() as error:
+        raise _not_reached(address, error) from error
 
 
 def _parent(folder: RunFolder) -> dict[str, str]:
@@ -195,6 +254,8 @@ def _open(tracking: TrackingConfig, address: str) -> tuple[Any, str]:
     # A tracker that is down should say so within seconds, not after minutes of retries.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    # Connections that are kept would go on in a file that was removed or put aside, as a damaged one is.
+    os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")  # what it logs belongs into run.log
     from mlflow import MlflowClient
@@ -204,9 +265,26 @@ def _open(tracking: TrackingConfig, address: str) -> tuple[Any, str]:
     lock = paths.project() / "outputs" / ".mlflow.lock"
     lock.parent.mkdir(exist_ok=True)
     with FileLock(lock) if local else nullcontext():
+        if local:
+            _make_store(address)
         client = MlflowClient(tracking_uri=address)
         found = client.get_experiment_by_name(tracking.experiment)
         return client, str(found.experiment_id if found else client.create_experiment(tracking.experiment, location))
+
+
+def _make_store(address: str) -> None:
+    """Make an SQLite store that is not there, whole or not at all.
+
+    MLflow makes it table by table, and takes no store that was left in the middle of it.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import make_url
+
+    path = Path(str(make_url(address).database))
+    if path.exists():
+        return
+    with runs.replacing(path) as draft:
+        SqlAlchemyStore(f"sqlite:///{draft.as_posix()}", (paths.project() / "mlruns").as_uri())
 
 
 def _tags(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -271,7 +349,7 @@ def fetch(run_id: str) -> Path:
     tracking.uri = os.environ.get("MLFLOW_TRACKING_URI")
     address = uri(tracking)
     folder = paths.project() / "outputs" / "fetched" / run_id
-    if (folder / "config.yaml").is_file():
+    if folder.is_dir():
         return folder
     try:
         client, _ = _open(tracking, str(address))
@@ -283,11 +361,37 @@ def fetch(run_id: str) -> Path:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise ConfigError(f"{run_id}: MLflow at {address} has no such run") from None
-        folder.mkdir(parents=True, exist_ok=True)
-        client.download_artifacts(run_id, "", str(folder))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{run_id}.lock")):
+            if not folder.is_dir():
+                draft = folder.with_name(f".{run_id}.draft")
+                shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+                draft.mkdir()
+                client.download_artifacts(run_id, "", str(draft))
+                runs.put_in_place(draft, folder)
     except _down() as error:
         raise _not_reached(str(address), error) from error
     return folder
+
+
+def _is_recorded(tracking: TrackingConfig, run_id: str) -> bool:
+    """Whether MLflow has all of a run: one whose process was killed as it recorded is half there, and removed."""
+    from mlflow.exceptions import MlflowException
+
+    address = str(uri(tracking))
+    try:
+        client, _ = _open(tracking, address)
+        try:
+            if client.get_run(run_id).info.status in ("FINISHED", "FAILED"):
+                return True
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        client.delete_run(run_id)
+    except _down() as error:
+        raise _not_reached(address, error) from error
+    return False
 
 
 def track(path: Path) -> dict[str, Any]:
@@ -303,8 +407,8 @@ def track(path: Path) -> dict[str, Any]:
         summary = folder.read_json("summary.json")
     except FileNotFoundError:
         raise ConfigError(f"{path}: the run has not ended, there is no summary.json") from None
-    if summary["run_id"]:
-        raise ConfigError(f"{path}: is recorded already, as MLflow run {summary['run_id']}")
     if tracking.name == "none":
         tracking.name = "local"
+    if summary["run_id"] and _is_recorded(tracking, summary["run_id"]):
+        raise ConfigError(f"{path}: is recorded already, as MLflow run {summary['run_id']}")
     return record(folder, lambda run_id: {**summary, "run_id": run_id}, tracking)

@@ -1,8 +1,10 @@
 """The picture of what an optimizer tried: score over trial."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from bibleqa import runs
 from bibleqa.optimizers import Candidate
 
 
@@ -23,4 +25,6 @@ def draw(candidates: Sequence[Candidate], path: Path) -> None:
     axes.set(ylim=(-0.03, 1.03), ylabel="score", xticks=list(order))
     axes.set_xticklabels([one.name for one in candidates], rotation=60, ha="right", fontsize=7)
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+    png = io.BytesIO()
+    figure.savefig(png, dpi=120)
+    runs.write_atomically(path, png.getvalue())

@@ -13,7 +13,7 @@ from fake_openai import MODEL, Server, Verbatim, status
 
 from bibleqa import cli
 
-LINES = ["python", "packages", "model", "endpoint", "dataset", "tracking"]
+LINES = ["python", "files", "packages", "model", "endpoint", "dataset", "tracking"]
 
 
 @pytest.fixture
@@ -193,7 +193,8 @@ def test_a_store_that_cannot_be_used(doctor: Doctor, tmp_path: Path) -> None:
     code, said = doctor("tracking=local")
 
     assert code == 1
-    assert wrong(said) == ["tracking"]
+    assert wrong(said) == ["files", "tracking"]
+    assert said["files"].endswith("bibleqa doctor --fix repairs it")
     assert "mlflow.db" in said["tracking"]
 
 

@@ -748,7 +748,7 @@ def test_a_full_disk_leaves_whole_lines_only(project: Project, server: Server) -
     failed = project.run(*ONE_BY_ONE)
 
     assert failed.code == 1
-    assert "File too large" in failed.complaint
+    assert "is the disk full?" in failed.complaint
     assert "Traceback" not in failed.out
     assert 0 < len(project.last.predictions) < TEST
     assert all(prediction["score"] == 1 for prediction in project.last.predictions)

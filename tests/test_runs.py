@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bibleqa.runs import RunFolder, discard_unused, find_finished, write_atomically
+from bibleqa import runs
+from bibleqa.runs import RunFolder, discard_unused, find_finished, length_of_whole_lines, put_in_place, write_atomically
 
 DONE = {"schema": 1, "status": "finished", "fingerprint": "f1"}
 
@@ -143,3 +144,65 @@ def test_a_summary_can_be_read_by_people(project: Path) -> None:
     assert "אלהים" in text
     assert text.endswith("}\n")
     assert json.loads(text) == {"answer": "אלהים"}
+
+
+def test_what_a_killed_process_wrote_half_is_left_out_and_nothing_is_glued_to_it(project: Path) -> None:
+    run = folder(project)
+    run.append("p.jsonl", '{"a": "אלהים\u2028"}')
+    whole = (run.path / "p.jsonl").read_bytes()
+    (run.path / "p.jsonl").write_bytes(whole + '{"b": "א'.encode()[:-1])
+    assert list(run.read_lines("p.jsonl")) == [{"a": "אלהים\u2028"}]
+    run.append("p.jsonl", '{"c": 1}')
+    assert (run.path / "p.jsonl").read_bytes() == whole + b'{"c": 1}\n'
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 140_000])
+def test_whole_lines_are_found_from_the_end_however_long_the_half_one_is(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "p.jsonl"
+    for before in (b"", b"{}\n{}\n"):
+        path.write_bytes(before + b"x" * size)
+        with path.open("rb") as file:
+            assert length_of_whole_lines(file) == len(before)
+
+
+def test_a_line_that_could_not_be_synced_is_taken_back(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = folder(project)
+    run.append("p.jsonl", "1")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        run.append("p.jsonl", "2")
+    assert (run.path / "p.jsonl").read_text() == "1\n"
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What was had on disk, in that order."""
+    order: list[Path] = []
+    real = runs._sync
+
+    def note(path: Path) -> None:
+        order.append(path)
+        real(path)
+
+    monkeypatch.setattr(runs, "_sync", note)
+    return order
+
+
+def test_a_folder_gets_its_name_when_it_is_whole_and_on_disk(tmp_path: Path, synced: list[Path]) -> None:
+    draft = tmp_path / ".kjv.draft"
+    (draft / "below").mkdir(parents=True)
+    (draft / "below" / "train.jsonl").write_text("{}\n")
+    put_in_place(draft, tmp_path / "kjv")
+    assert (tmp_path / "kjv" / "below" / "train.jsonl").read_text() == "{}\n"
+    assert set(synced[:-1]) == {draft / "below" / "train.jsonl", draft / "below", draft}
+    assert synced[-1] == tmp_path, "the new name last"
+
+
+def test_all_of_a_run_is_on_disk_before_its_summary(project: Path, synced: list[Path]) -> None:
+    run = folder(project)
+    (run.path / "answers.jsonl").write_text("{}\n")
+    run.finish(DONE)
+    assert synced.index(run.path / "answers.jsonl") < synced.index(run.path / f".summary.json.{os.getpid()}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from bibleqa import runs
 from bibleqa.data import contexts
 from bibleqa.data.card import CARD, card
 from bibleqa.data.corpora import english
@@ -251,10 +252,10 @@ def _write(target: Path, made_from: dict[str, Any], splits: Splits, anchors: lis
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}.draft-", dir=target.parent))
             target.rename(old / target.name)
-            fresh.rename(target)
+            runs.put_in_place(fresh, target)
             shutil.rmtree(old)
         else:
-            fresh.rename(target)
+            runs.put_in_place(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bibleqa import runs
 from bibleqa.data.corpora.records import LexiconEntry, ProperName, Reading, Reject, VerseMapping, VerseText, Word
 
 STORE_VERSION = 2
@@ -137,7 +138,7 @@ def build(
             connection.commit()
             connection.executescript(_INDEXES + f"PRAGMA user_version = {STORE_VERSION};")
             connection.commit()
-        draft.replace(path)
+        runs.put_in_place(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 

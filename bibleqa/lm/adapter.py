@@ -4,10 +4,8 @@ Names and layout are those of llama.cpp's own `convert_lora_to_gguf.py`: for the
 factors `blk.0.attn_q.weight.lora_a`, (rank, inputs), and `….lora_b`, (outputs, rank), and one `adapter.lora.alpha`.
 """
 
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bibleqa import runs
 from bibleqa.errors import BibleQAError, ConfigError
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def write(
     if architecture not in _REORDERED:
         raise ValueError(f"{architecture}: adapters can be written for {' and '.join(_REORDERED)} only")
     found = _in_gguf(architecture, tensors, heads)
-    with replacing(path) as draft:
+    with runs.replacing(path) as draft:
         writer = gguf.GGUFWriter(draft, architecture)
         try:
             writer.add_type(gguf.GGUFType.ADAPTER)
@@ -126,19 +125,6 @@ def open_gguf(path: Path) -> "GGUFReader":
         return gguf.GGUFReader(path)
     except (ValueError, IndexError, KeyError) as error:
         raise ConfigError(f"{path} is no GGUF file, or damaged: {error}") from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a place to write a file to that appears under its name when it is whole, or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield draft
-        with draft.open("rb+") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _in_gguf(architecture: str, tensors: Mapping[str, np.ndarray], heads: tuple[int, int]) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ Nothing is asked twice. While one thread or process asks, whoever wants the same
 import hashlib
 import json
 import logging
+import os
 import shutil
 import sqlite3
 import threading
@@ -20,18 +21,20 @@ from weakref import WeakValueDictionary
 
 import dspy
 from dspy.clients.cache import Cache
+from dspy.clients.disk_serialization import DeserializationError
 from filelock import FileLock
 
-from bibleqa import paths, provenance
+from bibleqa import databases, paths, provenance, runs
 from bibleqa.budget import Budget
-from bibleqa.errors import BibleQAError, ConfigError, RunFailed
+from bibleqa.errors import ConfigError, RunFailed, Stopped
 from bibleqa.lm import embedded
 from bibleqa.lm.meter import Meter, Reply
 from bibleqa.schema import EndpointConfig
 
 log = logging.getLogger(__name__)
 
-_DONE = "done"
+DONE = "done"
+"""The file by which a folder of answers says which run was the last to want them."""
 
 
 class Archive:
@@ -44,29 +47,34 @@ class Archive:
         self._lock = threading.Lock()
 
     def add(self, place: str, key: str, value: Any) -> None:
-        """Write an answer down, once. From any thread."""
+        """Write an answer down, once. From any thread.
+
+        It is on disk, be it that the power fails, when the run has ended: one that has not is never replayed.
+
+        Raises:
+            Stopped: It cannot be written.
+        """
         with self._lock:
             if (place, key) in self._known:
                 return
             self._known.add((place, key))
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"from": place, "key": key, "answer": value}, ensure_ascii=False) + "\n")
+            line = json.dumps({"from": place, "key": key, "answer": value}, ensure_ascii=False)
+            try:
+                runs.append(self._path, line, sync=False)
+            except OSError as error:
+                raise Stopped(RunFailed(f"{self._path} cannot be written: {error.strerror or error}")) from error
 
 
 def read_archive(path: Path) -> dict[tuple[str, str], Any]:
-    """The answers of an archive by place and key.
+    """The answers of an archive by place and key; what was cut off when the process died is left out.
 
     Raises:
         ConfigError: It is not there or is damaged.
     """
-    found = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            found[row["from"], row["key"]] = row["answer"]
+        return {(row["from"], row["key"]): row["answer"] for row in runs.read_lines(path)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: the recorded answers cannot be read ({' '.join(str(error).split())})") from None
-    return found
 
 
 @dataclass(frozen=True)
@@ -101,17 +109,63 @@ class Answers(Cache):
             disk_size_limit_bytes=2**40,  # answers are never thrown away behind the user's back
             restrict_pickle=True,
         )
+        for setting, value in _ON_DISK.items():
+            if getattr(self.disk_cache, setting) != value:
+                self.disk_cache.reset(setting, value)
         self._folder = folder
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> Any:
-        """As DSPy's; where there is none yet, the asker is alone with its question until it has ended."""
-        found = super().get(request, ignored_args_for_cache_key)
+        """As DSPy's; where there is none yet, the asker is alone with its question until it has ended.
+
+        Raises:
+            Stopped: The answers on disk cannot be read; DSPy's would ask, and pay, again.
+        """
+        key = self.cache_key(request, ignored_args_for_cache_key)
+        found = self._known(key)
         if found is None and (asking := _asking.get(None)):
-            asking.enter_context(self._alone(self.cache_key(request, ignored_args_for_cache_key)))
-            found = super().get(request, ignored_args_for_cache_key)
+            asking.enter_context(self._alone(key))
+            found = self._known(key)
+        return None if found is None else self._prepare_cached_response(found)
+
+    def put(
+        self,
+        request: dict[str, Any],
+        value: Any,
+        ignored_args_for_cache_key: list[str] | None = None,
+        enable_memory_cache: bool = True,
+    ) -> None:
+        """Keep an answer: it is on disk when this returns.
+
+        Raises:
+            Stopped: It is not, and the next run would pay for it again; DSPy's own says nothing then.
+        """
+        key = self.cache_key(request, ignored_args_for_cache_key)
+        if enable_memory_cache:
+            with self._lock:
+                self.memory_cache[key] = value
+        try:
+            if not self.disk_cache.set(key, value):
+                raise Stopped(_unusable(self._folder, "they were locked for too long, or there is no room"))
+        except (OSError, sqlite3.Error) as error:
+            raise Stopped(_unusable(self._folder, error)) from error
+
+    def _known(self, key: str) -> Any:
+        with self._lock:
+            found = self.memory_cache.get(key)
+        if found is None:
+            try:
+                found = self.disk_cache[key]
+            except KeyError:
+                return None
+            except DeserializationError:
+                return None  # of another version of DSPy, or half a file: asked again, and written over
+            except (OSError, sqlite3.Error) as error:
+                raise Stopped(_unusable(self._folder, error)) from error
+            with self._lock:
+                self.memory_cache[key] = found
         return found
 
     def _alone(self, key: str) -> FileLock:
@@ -119,6 +173,17 @@ class Answers(Cache):
         path = self._folder / "asking" / key[:3]
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path)
+
+
+# SQLite then has an answer on disk before it goes on; diskcache would put a long one into a file beside it.
+_ON_DISK = {"sqlite_synchronous": 2, "disk_min_file_size": 2**30}
+
+
+def _unusable(folder: Path, why: object) -> RunFailed:
+    """What is said of answers that cannot be read or written: which file it is, and what to do."""
+    if damaged := next((file for file in sorted(folder.glob("*/cache.db")) if databases.damage(file)), None):
+        return RunFailed(f"{damaged} is damaged: bibleqa doctor --fix saves what can be read of the answers in it")
+    return RunFailed(f"the answers kept in {folder} cannot be used: {why}; is the disk full?")
 
 
 class _Recorded(Cache):
@@ -242,7 +307,7 @@ def of(endpoint: EndpointConfig, source: Source) -> Kept:
     """The answers of an endpoint, which its language model is connected with.
 
     Raises:
-        BibleQAError: They cannot be read or written.
+        RunFailed: They cannot be read or written.
         ConfigError: The recorded ones cannot be read.
     """
     if not isinstance(dspy.__dict__.get("cache"), _OfWhoIsAsked):
@@ -252,12 +317,12 @@ def of(endpoint: EndpointConfig, source: Source) -> Kept:
         known = {key: answer for (named, key), answer in recorded.items() if named == _place(endpoint)}
         return Kept(_Recorded(known, source.recorded), endpoint, source.archive)
     folder = _folder(endpoint, source.again)
-    if source.again and (folder / _DONE).exists():
-        shutil.rmtree(folder)
+    if source.again and is_done_with(folder):
+        drop(folder)
     try:
         kept = _open.get(folder) or Answers(folder)
     except sqlite3.Error as error:
-        raise BibleQAError(f"the answers kept in {folder} cannot be used: {error}; is the disk full?") from error
+        raise _unusable(folder, error) from error
     _open[folder] = kept
     return Kept(kept, endpoint, source.archive, source.budget)
 
@@ -267,15 +332,42 @@ def _place(endpoint: EndpointConfig) -> str:
     return f"{endpoint.kind} {endpoint.base_url or ''}".strip()
 
 
+def ending(endpoint: EndpointConfig, again: str, run: Path) -> None:
+    """Mark the answers that a run which asked all over again kept apart: with its summary it will have all it wanted.
+
+    Before that they are still what the same command goes on with, and after it nobody uses them: not even where the
+    process is killed before `forget`.
+    """
+    folder = _folder(endpoint, again)
+    if folder.exists():
+        runs.write_atomically(folder / DONE, os.path.relpath(run, paths.project()))
+
+
 def forget(endpoint: EndpointConfig, again: str) -> None:
-    """Drop the answers that a run which asked all over again kept apart: it has all it wanted."""
+    """Drop the answers that a run which asked all over again kept apart, and which has ended."""
     folder = _folder(endpoint, again)
     if not folder.exists():
         return  # they were another endpoint's too
-    (folder / _DONE).touch()
     if kept := _open.pop(folder, None):
         kept.disk_cache.close()
-    shutil.rmtree(folder, ignore_errors=True)  # what is still open stays on Windows, until the next one comes
+    drop(folder)
+
+
+def is_done_with(folder: Path) -> bool:
+    """Whether the run has ended that kept these answers apart, or has been removed since."""
+    try:
+        run = paths.project() / (folder / DONE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return (run / "summary.json").exists() or not run.exists()
+
+
+def drop(folder: Path) -> None:
+    """Remove answers that are done with, the mark that says so last: a process killed here leaves none to be used."""
+    for entry in folder.iterdir():
+        if entry.name != DONE:
+            shutil.rmtree(entry, ignore_errors=True)  # what is still open stays on Windows, until the next one comes
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(endpoint: EndpointConfig, again: str | None) -> Path:

@@ -8,6 +8,7 @@ import gguf
 import numpy as np
 from gguf import quants
 
+from bibleqa import runs
 from bibleqa.errors import BibleQAError, ConfigError
 from bibleqa.lm import adapter
 from bibleqa.lm.adapter import Lora
@@ -38,7 +39,7 @@ def merge(base: Path, adapter_file: Path, out: Path, progress: Callable[[int, in
     _check(model, lora, base, adapter_file)
     architecture = model.fields[gguf.Keys.General.ARCHITECTURE].contents()
     try:
-        with adapter.replacing(out) as draft:
+        with runs.replacing(out) as draft:
             writer = gguf.GGUFWriter(draft, architecture)
             try:
                 _copy_metadata(model, writer)

@@ -227,7 +227,8 @@ def _take(run: Path, made_of: dict[str, Any], folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((run / "adapter.json").read_text(encoding="utf-8"))
         folder.mkdir(exist_ok=True)
-        shutil.copyfile(run / "adapter.gguf", folder / "adapter.gguf")
+        with runs.replacing(folder / "adapter.gguf") as draft:
+            shutil.copyfile(run / "adapter.gguf", draft)
     except (OSError, ValueError) as error:
         raise RunFailed(f"{run}: its tuned weights cannot be read: {error}") from None
     if other := [name for name, value in made_of.items() if manifest.get(name) != value]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from bibleqa import runs
 from bibleqa.errors import BibleQAError
 from bibleqa.lm import adapter
 
@@ -137,7 +138,7 @@ def _dequantize(gguf: Path, checkpoint: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     plain.save_pretrained(draft)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(draft)
-    draft.rename(checkpoint)
+    runs.put_in_place(draft, checkpoint)
 
 
 def _device() -> str:
@@ -262,7 +263,7 @@ def _update(optimizer: Any, exact: list[Any], weights: list[Any]) -> None:
 def _save(path: Path, step: int, exact: list[Any], optimizer: Any) -> None:
     import torch
 
-    with _writing(path), adapter.replacing(path) as draft:
+    with _writing(path), runs.replacing(path) as draft:
         torch.save({"step": step, "weights": exact, "optimizer": optimizer.state_dict()}, draft)
 
 

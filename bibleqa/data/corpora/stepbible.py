@@ -6,6 +6,7 @@ https://github.com/STEPBible/STEPBible-Data). The formats are described at the h
 
 import hashlib
 import re
+import shutil
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import Self
 
+from filelock import FileLock
+
+from bibleqa import runs
 from bibleqa.data.corpora.records import Strongs
 from bibleqa.errors import ConfigError
 
@@ -117,13 +121,22 @@ def fetch(folder: Path) -> Path:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for member in archive.infolist():
-        path = PurePosixPath(member.filename)
-        if any(fnmatch(path.name, pattern) for pattern in PATTERNS.values()) and not _is_superseded(path):
-            part = folder / f"{path.name}.part"
-            part.write_bytes(archive.read(member))
-            part.replace(folder / path.name)
+    """Put the files into a folder: none of them before all are unpacked, for of a kind there may be several."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        draft = folder.with_name(f".{folder.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+        draft.mkdir()
+        for member in archive.infolist():
+            path = PurePosixPath(member.filename)
+            if any(fnmatch(path.name, pattern) for pattern in PATTERNS.values()) and not _is_superseded(path):
+                (draft / path.name).write_bytes(archive.read(member))
+        if not folder.exists():
+            runs.put_in_place(draft, folder)
+            return
+        for file in draft.iterdir():
+            runs.put_in_place(file, folder / file.name)
+        draft.rmdir()
 
 
 def _advice() -> str:
