@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test setup lint
+.PHONY: run test setup lint audit
 
 run: setup
 	$(BIN)/python run.py
@@ -15,6 +15,11 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Known vulnerabilities of what is installed. Asks pypi.org's advisories, which a mirror of the index has not: it fails there.
+audit: setup
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --strict --skip-editable --progress-spinner off
 
 setup: .venv/.installed
 

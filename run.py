@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bibleqa import config, console, reproduce, runs
+from bibleqa import config, console, guard, reproduce, runs, secrets
 
 # Hydra then raises what goes wrong instead of printing it, and there is one place that words errors.
 os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -31,6 +31,7 @@ def job(composed: DictConfig) -> None:
 def run(composed: DictConfig) -> None:
     """Check the config and run it; a folder in which nothing began is gone again."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    secrets.keep_out_of_logs()
     try:
         checked = config.checked(composed)
         from bibleqa import experiment, plan  # DSPy and all that: seconds, which a config error need not pay for
@@ -51,6 +52,7 @@ def main() -> None:
     config.refuse_contradictions(sys.argv[1:])
     # Hydra takes -m before the overrides only.
     sys.argv[1:] = sorted(reproduce.expand(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))
+    guard.refuse_options(sys.argv[1:])
     config.prepare(sys.argv[1:])
     job()
 

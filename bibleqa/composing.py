@@ -1,7 +1,7 @@
 """The configs of a sweep's jobs. Hydra takes a tenth of a second for one, so what it once composed is kept.
 
 What it composes follows from the overrides, the files of conf/, the schemas, and the environment variables that
-conf/ names: together they are the key under which a config is kept.
+either names: together they are the key under which a config is kept.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from bibleqa.errors import ConfigError
 from bibleqa.explain import explain
 from bibleqa.schema import Config
 
-_MADE_BY = ("schema", "config", "parts", "options", "composing")
+_MADE_BY = ("schema", "config", "guard", "parts", "options", "composing")
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)")
 
 _OF_THE_COMMAND = ("plan=", "rerun=", "retry_failed=")
@@ -50,7 +50,8 @@ class Composer:
             ConfigError: The overrides do not make one; the message begins with them.
         """
         overrides = [override for override in overrides if not override.lstrip("+").startswith(_OF_THE_COMMAND)]
-        key = hashlib.sha256(json.dumps([self._surroundings, list(overrides)]).encode()).hexdigest()
+        asked_for = [os.environ.get(name) for name in _VARIABLE.findall(" ".join(overrides))]
+        key = hashlib.sha256(json.dumps([self._surroundings, list(overrides), asked_for]).encode()).hexdigest()
         kept = paths.project() / "outputs" / ".composed" / key
         try:
             return _read(kept.read_text(encoding="utf-8"))

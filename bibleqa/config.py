@@ -1,6 +1,7 @@
 """From Hydra's config to a checked `Config`: wrong values stop here, before anything is spent."""
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bibleqa import parts, paths, schema
+from bibleqa import guard, parts, paths, schema, secrets
 from bibleqa.errors import ConfigError
 from bibleqa.explain import choose_endpoint, explain, unknown_key
 from bibleqa.schema import BetterTogetherConfig, Config, FinetuneConfig
@@ -26,9 +27,8 @@ _NOT_AN_OPTION = re.compile(
 _HELPER_AS_KEY = re.compile(rf"^[+~]*(?P<role>{'|'.join(schema.HELPERS)})=")
 _SECRET = re.compile(r"^[-+~]*(?P<key>[\w.@/-]*(?:key|token|secret|password))=", re.IGNORECASE)
 
-
-_VARIABLE = re.compile(r"null|\$\{.*\}|[A-Za-z_]\w*")
 _PASSWORD = re.compile(r"://[^/\s]*@")
+_A_NAME = "the name of an environment variable is wanted, in capital letters, and never the key itself"
 _NO_PASSWORDS = "an address with a name or password in it would stand in every file of the run; leave them out"
 
 
@@ -46,17 +46,31 @@ def prepare(argv: Sequence[str] = ()) -> None:
                 raise ConfigError(
                     f"{folder / name}: not UTF-8; save it as UTF-8 (PowerShell: Out-File -Encoding utf8)"
                 ) from None
+    guard.install()
     schema.register()
     OmegaConf.register_new_resolver("project", lambda: str(paths.project()), replace=True)
+    check_arguments(argv)
+
+
+def check_arguments(argv: Sequence[str]) -> None:
+    """Refuse overrides that hold a secret, or that Hydra would understand in an odd way.
+
+    Raises:
+        ConfigError: One does.
+    """
     for argument in argv:
+        if variable := secrets.in_text(argument):
+            raise ConfigError(
+                f"the secret of {variable} stands in an argument; the variable's name is all that is needed"
+            )
         if match := _SECRET.match(argument):
             raise ConfigError(
                 f"{match['key']}: secrets are never given on the command line, where logs and histories keep them. "
                 "Put the key into .env and name its variable: endpoint.api_key_env=MY_KEY"
             )
         key, _, value = argument.partition("=")
-        if key.endswith("api_key_env") and not _VARIABLE.fullmatch(value.strip("'\"")):
-            raise ConfigError(f"{key}: the name of an environment variable is wanted, never the key itself")
+        if key.endswith("api_key_env") and value != "null" and not secrets.is_name(value.strip("'\"")):
+            raise ConfigError(f"{key}: {_A_NAME}")
         if _PASSWORD.search(value):
             raise ConfigError(f"{key}: {_NO_PASSWORDS}")
         if match := _HELPER_AS_KEY.match(argument):
@@ -150,14 +164,19 @@ def _refuse_secrets(config: Config) -> None:
     """Refuse what came in by another way than the command line: an environment variable, a YAML."""
     endpoints = schema.endpoints(config)
     for name, endpoint in endpoints.items():
-        if endpoint.api_key_env is not None and not _VARIABLE.fullmatch(endpoint.api_key_env):
-            raise ConfigError(
-                f"{name}.api_key_env: the name of an environment variable is wanted, never the key itself"
-            )
+        if endpoint.api_key_env is not None and not secrets.is_name(endpoint.api_key_env):
+            raise ConfigError(f"{name}.api_key_env: {_A_NAME}")
+    secrets.name(endpoint.api_key_env for endpoint in endpoints.values())
     addresses = {f"{name}.base_url": endpoint.base_url for name, endpoint in endpoints.items()}
     for key, address in (*addresses.items(), ("tracking.uri", config.tracking.uri)):
         if address and _PASSWORD.search(address):
             raise ConfigError(f"{key}: {_NO_PASSWORDS}")
+    for key, value in guard.leaves(dataclasses.asdict(config)):
+        text = str(value)
+        if text.isprintable() is False and ("\0" in text or text != text.encode(errors="ignore").decode()):
+            raise ConfigError(f"{key}={text!r}: no file and no server takes such characters")
+    if variable := secrets.in_text(json.dumps(dataclasses.asdict(config), ensure_ascii=False)):
+        raise ConfigError(f"the secret of {variable} stands in the config, and would in every file of the run")
 
 
 def to_yaml(config: Config) -> str:

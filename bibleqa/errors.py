@@ -20,6 +20,9 @@ class ConfigError(BibleQAError):
 
     exit_code = 2
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # what was wrong may have been of several lines
+
 
 class EndpointUnusable(BibleQAError):
     """The language model cannot be reached, loaded or understood."""

@@ -8,22 +8,32 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 from bibleqa import schema
 
+_VALUE_ERRORS = ("Config group override", "Unable to configure ")  # the second of logging
+
 
 def explain(error: BaseException) -> str | None:
     """One line for an error of Hydra or OmegaConf, or None when it is not one of theirs."""
+    said = _said(error)
+    return None if said is None else " ".join(said.splitlines())  # a key or value may have several
+
+
+def _said(error: BaseException) -> str | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, option = error.missing_cfg_file.rpartition("/")
+        file = error.missing_cfg_file
+        group, _, option = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
         return f"{group}={option}: no such option; there are {', '.join(error.options)}"
+    if isinstance(error, MissingConfigException):
+        return str(error).splitlines()[0]  # after it, every folder that was looked into
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read as key=value ({error.message.splitlines()[0]})"
-    if isinstance(error, AssertionError) and "Unexpected type for root" in str(error):
+    if isinstance(error, AssertionError) and str(error).startswith("Unexpected type"):
         # How Hydra takes `judge.model=x` where there is no judge.
         return f"a key of {', '.join(schema.HELPERS)} is given, but no such model is chosen; {choose_endpoint('judge')}"
     if isinstance(error.__cause__, OmegaConfBaseException):
         error = error.__cause__
     if isinstance(error, OmegaConfBaseException):
         return _explain_omegaconf(error)
-    if isinstance(error, HydraException) or str(error).startswith("Config group override"):  # a ValueError
+    if isinstance(error, HydraException) or str(error).startswith(_VALUE_ERRORS):
         return " ".join(line.strip() for line in str(error).splitlines() if "HYDRA_FULL_ERROR" not in line)
     return None
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 import psutil
+from rich.markup import escape
 from rich.table import Table
 
 from bibleqa import formats, jobs, optimizers, runs, schema
@@ -103,7 +104,7 @@ def show(rows: Sequence[tuple[str, str, Job]], n_jobs: int) -> None:
         else:
             unknown.add(job.config.endpoint.model)
         total[0] += count
-        table.add_row(state, name, f"{count:,}", *cells)
+        table.add_row(state, escape(name), f"{count:,}", *cells)
     new = sum(state != "finished" for state, _, _ in rows)
     table.add_section()
     costs = ("?", "?") if unknown else (f"{total[1]:,.0f}", _time(total[2] / n_jobs))

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from bibleqa import assertions
+from bibleqa import assertions, program_state
 from bibleqa.data.item import Item
 from bibleqa.nearest import NearestDemos
 from bibleqa.schema import ProgramConfig
@@ -37,16 +36,21 @@ def build(config: ProgramConfig) -> dspy.Module:
 
 def example(item: Item) -> dspy.Example:
     """A question as DSPy has it. Beside the signature's fields it carries what metrics and records need."""
-    history = [{"question": turn.question, "answer": turn.answer} for turn in item.history]
+    history = [{"question": _text(turn.question), "answer": _text(turn.answer)} for turn in item.history]
     return dspy.Example(
-        context=item.context,
-        question=item.question,
+        context=_text(item.context),
+        question=_text(item.question),
         history=dspy.History(messages=history),
-        answer=item.answer,
+        answer=_text(item.answer),
         accepted=list(item.accepted),
         id=item.id,
         type=item.type,
     ).with_inputs("context", "question", "history")
+
+
+def _text(text: str) -> str:
+    """A text of a dataset, in which DSPy finds no picture to fetch or file to attach."""
+    return text.replace(program_state.MARKER, f" {program_state.MARKER[2:]}")
 
 
 def dump(program: dspy.Module) -> dict[str, Any]:
@@ -76,14 +80,18 @@ def load(program: dspy.Module, path: Path) -> dspy.Module:
     Args:
         program: Built from the config of the run; whatever form the optimizer gave it, it is given here.
         path: The file.
+
+    Raises:
+        ConfigError: It is no state of such a program.
     """
-    state = json.loads(path.read_text(encoding="utf-8"))
+    state = program_state.read(path)
     pool = state.pop("nearest", None)
-    members = {found[0] for key in state if (found := re.search(r"\bprograms\[\d+\]", key))}
+    members = program_state.members(state)
     if pool:
         program = assertions.around(program, NearestDemos)
     if members:
-        program = assertions.around(program, lambda module: vote([module.deepcopy() for _ in members]))
+        program = assertions.around(program, lambda module: vote([module.deepcopy() for _ in range(members)]))
+    program_state.check_fits(state, program.dump_state(), path)
     program.load_state(state)
     for nearest in _nearest(program):
         nearest.fill(**pool)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -29,26 +30,29 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
     helpers = {role: getattr(config, role) for role in HELPERS if getattr(config, role)}
     after = 0 if config.optimizer.name == "none" else test
     where = config.endpoint.base_url or "in this process"
-    out.print(f"[bold]{config.endpoint.model}[/] {where}, {config.program.name}, {config.adapter.name} adapter")
+    asked = f"{escape(config.endpoint.model)}[/] {escape(where)}"
+    out.print(f"[bold]{asked}, {config.program.name}, {config.adapter.name} adapter")
     out.print(
         f"{config.dataset.name}: {train} train, {val} val, {test} test"
-        + (f" ({dataset.anchors} hand-written, {test - dataset.anchors} generated)" if dataset.anchors else "")
+        + (f" ({dataset.anchors} hand-written, {test - dataset.anchors} generated)" if dataset.anchors else ""),
+        markup=False,
     )
     attempts = config.assertions.attempts if config.assertions.checks else 1
     out.print(
         f"{config.metric.name} metric, {config.optimizer.name} optimizer, {config.assertions.name} assertions; "
         f"about {test + inside + after} LM calls: {test} baseline, up to {inside} optimizer, {after} optimized"
-        + (f"; up to {attempts} times as many where checks fail" if attempts > 1 else "")
+        + (f"; up to {attempts} times as many where checks fail" if attempts > 1 else ""),
+        markup=False,
     )
     for role, endpoint in helpers.items():
-        out.print(f"{role}: {endpoint.model} {endpoint.base_url or 'in this process'}")
+        out.print(f"{role}: {endpoint.model} {endpoint.base_url or 'in this process'}", markup=False)
     for part in parts.parts_of(config.optimizer).values():
         if isinstance(part, FinetuneConfig):
             out.print(
                 f"weights: LoRA of rank {part.rank} on up to {part.max_examples or 'all'} train questions, "
                 f"{part.epochs:g} epochs, from {part.source}"
             )
-    out.print(f"run folder {short(folder)}\n")
+    out.print(f"run folder {short(folder)}\n", markup=False)
 
 
 @contextmanager
@@ -76,7 +80,7 @@ def working(phase: str, meter: Meter) -> Iterator[Callable[[str], None]]:
 
 
 def _bar(count: TextColumn | MofNCompleteColumn) -> Progress:
-    note = TextColumn("{task.fields[note]}")
+    note = TextColumn("{task.fields[note]}", markup=False)
     columns = (SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(), count, note, TimeElapsedColumn())
     return Progress(*columns, console=out)
 
@@ -146,7 +150,7 @@ def failed(folder: RunFolder, summary: Mapping[str, Any], dataset: Dataset) -> N
     """Say what a run that could not finish has kept."""
     asked = len(dataset.test)
     done = [f"{phase} {summary[phase]['n']} of {asked}" for phase in ("baseline", "optimized") if summary[phase]["n"]]
-    out.print(f"Not finished; kept in {short(folder.path)}: {', '.join(done) or 'no answers yet'}.")
+    out.print(f"Not finished; kept in {short(folder.path)}: {', '.join(done) or 'no answers yet'}.", markup=False)
     out.print("The same command goes on from there: answers that came are not paid for again.")
 
 
@@ -174,7 +178,8 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
     out.print(table)
     _how_read(folder, summary)
     for name, rates in summary["assertions"].items():
-        out.print(f"{name}: passed {rates['pass_rate_first']:.0%} at first, {rates['pass_rate_final']:.0%} in the end")
+        passed = f"passed {rates['pass_rate_first']:.0%} at first, {rates['pass_rate_final']:.0%} in the end"
+        out.print(f"{name}: {passed}", markup=False)
     if summary["assertions"]:
         extra = {phase: counts["extra_calls"] for phase, counts in summary["attempts"].items()}
         out.print(f"asked again because a check failed: {extra['baseline']} times before, {extra['optimized']} after")

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from bibleqa import paths
+from bibleqa import paths, secrets
 from bibleqa.errors import ConfigError
 
 SCHEMA = 1
@@ -31,7 +31,7 @@ class RunFolder:
     def append(self, name: str, line: str) -> None:
         """Add a line to a file, whole or not at all, on disk before this returns. From any thread."""
         with self._lock:
-            append(self.path / name, line, sync=True)
+            append(self.path / name, secrets.redacted(line), sync=True)
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
@@ -70,7 +70,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if isinstance(content, bytes):
             draft.write_bytes(content)
         else:
-            draft.write_text(content, encoding="utf-8")
+            draft.write_text(secrets.redacted(content), encoding="utf-8")
 
 
 @contextlib.contextmanager

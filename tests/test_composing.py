@@ -59,6 +59,13 @@ def test_it_is_composed_anew_when_its_surroundings_have_changed(project: Path, m
     assert counting.times == 4
 
 
+def test_a_variable_that_an_override_names_is_looked_up_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    composer = Composer(Counting())
+    for model in ("one", "another"):
+        monkeypatch.setenv("MY_MODEL", model)
+        assert composer(["endpoint.model=${oc.env:MY_MODEL}"]).endpoint.model == model
+
+
 def test_a_wrong_config_is_said_of_its_job_and_not_kept(project: Path) -> None:
     composer = Composer(Counting())
     for _ in range(2):

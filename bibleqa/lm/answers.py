@@ -24,7 +24,7 @@ from dspy.clients.cache import Cache
 from dspy.clients.disk_serialization import DeserializationError
 from filelock import FileLock
 
-from bibleqa import databases, paths, provenance, runs
+from bibleqa import databases, paths, provenance, runs, secrets
 from bibleqa.budget import Budget
 from bibleqa.errors import ConfigError, RunFailed, Stopped
 from bibleqa.lm import embedded
@@ -225,6 +225,8 @@ class Kept:
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> Any:
         """The answer to a request, or None where it must be asked."""
         found = self.cache.get(request, ignored_args_for_cache_key)
+        if isinstance(found, str):
+            found = json.loads(found)
         if found is not None:
             self._note(request, ignored_args_for_cache_key, found)
             if (meter := _meter()) and isinstance(found, dict):
@@ -234,11 +236,13 @@ class Kept:
         return found
 
     def put(self, request: dict[str, Any], value: Any, ignored: list[str] | None = None, *rest: Any) -> None:
-        """Keep an answer that was paid for."""
+        """Keep an answer that was paid for, without a key that the server may have sent back in it."""
         if self.budget and isinstance(value, dict):
             self.budget.paid(self.endpoint, value.get("usage") or {})
-        self.cache.put(request, value, ignored, *rest)
-        self._note(request, ignored, value)
+        # As text: what is no text, DSPy's cache keeps as a pickle.
+        text = secrets.redacted(json.dumps(value, ensure_ascii=False))
+        self.cache.put(request, text, ignored, *rest)
+        self._note(request, ignored, json.loads(text))
 
     def _note(self, request: dict[str, Any], ignored: list[str] | None, value: Any) -> None:
         if self.archive:
