@@ -16,7 +16,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Known vulnerabilities of what is installed. Asks pypi.org's advisories, which a mirror of the index has not: it fails there.
+# Known vulnerabilities of what is installed, by the public package index's advisories; a mirror has none, and it fails.
 audit: setup
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --skip-editable --progress-spinner off

@@ -188,10 +188,11 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
     if val := summary["val"]:
         out.print(f"on val: baseline {_percent(val['baseline'])}, chosen {_percent(val['optimized'])}")
     target, lm, seconds = summary["target"], summary["lm"], summary["seconds"]
+    cost = f", cost {lm['cost']:.4g}" if lm["cost"] else ""
     out.print(f"target {target['score']:.0%}: {'reached' if target['reached'] else 'not reached'}")
     out.print(
         f"{lm['calls']} LM calls ({lm['cached_calls']} from the cache), {lm['input_tokens']:,} tokens in, "
-        f"{lm['output_tokens']:,} out; {seconds['total']:.0f} s "
+        f"{lm['output_tokens']:,} out{cost}; {seconds['total']:.0f} s "
         f"(baseline {seconds['baseline']:.0f}, optimizing {seconds['optimize']:.0f}, "
         f"optimized {seconds['evaluate']:.0f})"
     )
