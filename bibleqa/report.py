@@ -188,7 +188,7 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
     if val := summary["val"]:
         out.print(f"on val: baseline {_percent(val['baseline'])}, chosen {_percent(val['optimized'])}")
     target, lm, seconds = summary["target"], summary["lm"], summary["seconds"]
-    cost = f", cost {lm['cost']:.4g}" if lm["cost"] else ""
+    cost = f", cost {lm['cost']:.4g}" if lm.get("cost") else ""  # runs of before have none
     out.print(f"target {target['score']:.0%}: {'reached' if target['reached'] else 'not reached'}")
     out.print(
         f"{lm['calls']} LM calls ({lm['cached_calls']} from the cache), {lm['input_tokens']:,} tokens in, "
