@@ -55,11 +55,16 @@ def _text(text: str) -> str:
 
 def dump(program: dspy.Module) -> dict[str, Any]:
     """The program as DSPy's JSON state, without the language model: that one is in the config."""
+    state = _without_lm(program)
+    for nearest in _nearest(program):
+        state["nearest"] = nearest.pool()
+    return state
+
+
+def _without_lm(program: dspy.Module) -> dict[str, Any]:
     bare = program.deepcopy()
     bare.set_lm(None)
     state: dict[str, Any] = bare.dump_state()
-    for nearest in _nearest(bare):
-        state["nearest"] = nearest.pool()
     return state
 
 
@@ -91,7 +96,7 @@ def load(program: dspy.Module, path: Path) -> dspy.Module:
         program = assertions.around(program, NearestDemos)
     if members:
         program = assertions.around(program, lambda module: vote([module.deepcopy() for _ in range(members)]))
-    program_state.check_fits(state, program.dump_state(), path)
+    program_state.check_fits(state, _without_lm(program), path)
     program.load_state(state)
     for nearest in _nearest(program):
         nearest.fill(**pool)
