@@ -10,6 +10,7 @@ from dspy import lm15
 from dspy.clients.engines.lm15_engine import LM15Engine, timeouts_for
 from dspy.lm15 import Config, Message, Request, Response, TextPart
 
+from bibleqa import secrets
 from bibleqa.lm.dialects import DIALECTS
 from bibleqa.lm.health import Health
 from bibleqa.schema import EndpointConfig
@@ -73,7 +74,7 @@ class RemoteEngine:
         except (TypeError, ValueError) as error:  # JSON, but nothing that lm15 expects
             raise lm15.ServerError(f"no answer in the reply: {error}") from error
         self._see_that_it_is_the_same((response.provider_data or {}).get("model"))
-        return response
+        return _without_secrets(response)
 
     def _see_that_it_is_the_same(self, model: Any) -> None:
         """A server that lets another model answer when its own is unloaded has not answered."""
@@ -99,6 +100,16 @@ class AwaitedEngine:
     async def complete(self, request: Request) -> Response:
         """As `RemoteEngine.complete`."""
         return await asyncio.to_thread(self._engine.complete, request)
+
+
+def _without_secrets(response: Response) -> Response:
+    """The response without a key that a server or a model has sent back: it is read as it will be kept."""
+    body = json.dumps(response.provider_data, ensure_ascii=False)
+    if secrets.in_text(body) is None:
+        return response
+    parts = [replace(part, text=secrets.redacted(part.text)) for part in response.message.parts]
+    kept = json.loads(secrets.redacted(body))
+    return replace(response, message=replace(response.message, parts=tuple(parts)), provider_data=kept)
 
 
 def _with_text(response: Response) -> Response:
