@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,8 +19,11 @@ import dspy
 import numpy as np
 from dspy.utils.exceptions import AdapterParseError, LMError
 
-from bibleqa import adapters, assertions
+from bibleqa import adapters, assertions, retrieval
 from bibleqa.comparison import interval
+from bibleqa.data.item import Item
+from bibleqa.data.reference import Reference, passages
+from bibleqa.errors import ConfigError
 from bibleqa.lm import health
 from bibleqa.lm.meter import ENDINGS, Meter
 from bibleqa.metrics import Metric
@@ -45,6 +49,8 @@ class Outcome:
     """What the model wrote, where it could not be read."""
     salvaged: str | None = None
     """How the answer was read where it was not in the format asked for: `json`, `headers` or `plain`."""
+    retrieved: list[str] | None = None
+    """The references of the verses that were found for it, the best first; None where nothing was retrieved."""
     ended: str | None = None
     """Why what the model wrote is no whole answer: `length`, `refused` or `empty`, as `Reply.ended`."""
     checks_first: dict[str, bool] = field(default_factory=dict)
@@ -133,6 +139,7 @@ class Evaluator:
         with (
             assertions.watched() as attempts,
             adapters.watched() as readings,
+            retrieval.watched() as found,
             dspy.context(**self._settings, **meter.settings),
         ):
             try:
@@ -155,6 +162,7 @@ class Evaluator:
             type=example.type,
             phase=phase,
             inputs=_inputs_digest(example),
+            retrieved=[passage.reference for passage in found] or None,
             checks_first=attempts.first,
             checks=attempts.final,
             attempts=attempts.count,
@@ -242,6 +250,36 @@ def attempts(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """How often a question was asked on the average, and how many times in all one was asked again."""
     counts = [outcome.attempts for outcome in outcomes]
     return {"mean": _mean(counts), "extra_calls": sum(counts) - len(counts)}
+
+
+def recall(outcomes: Iterable[Outcome], items: Iterable[Item], k: int) -> dict[str, Any]:
+    """How often what was retrieved holds a verse of the passage that a question comes from.
+
+    Args:
+        outcomes: What was asked.
+        items: The questions.
+        k: How many verses are found for a question.
+
+    Returns:
+        `k`; `n`, the questions for which something was retrieved and whose passage is known; `recall`, the share of
+        them of whose passage a verse is among what was retrieved; None where there are none.
+    """
+    truth = {item.id: _verses(item.reference) for item in items}
+    hits = [
+        float(bool(_verses(*outcome.retrieved) & truth[outcome.id]))
+        for outcome in outcomes
+        if outcome.retrieved and truth.get(outcome.id)
+    ]
+    return {"k": k, "recall": _mean(hits), "n": len(hits)}
+
+
+def _verses(*references: str) -> set[Reference]:
+    """The verses of references; none of one that is no passage, as a lexicon's."""
+    found: set[Reference] = set()
+    for reference in references:
+        with suppress(ConfigError):
+            found.update(verse for passage in passages(reference) for verse in passage.verses)
+    return found
 
 
 def agreement(outcomes: Iterable[Outcome], examples: Iterable[dspy.Example], other: Metric) -> dict[str, Any]:

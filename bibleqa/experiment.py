@@ -46,7 +46,6 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
     replayed = config.reproduce.mode == "replay"
     budget = Budget(config.limits)
     with clock("load"):
-        program = assertions.enforce(programs.build(config.program), config.assertions, config.plugins)
         source = Source(
             again=job.fingerprint if config.rerun else None,
             recorded=Path(config.reproduce.run) if replayed and config.reproduce.run else None,
@@ -54,6 +53,7 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
             budget=budget,
             tell=report.waiting_for_endpoint,
         )
+        program = assertions.enforce(programs.of_config(config, source), config.assertions, config.plugins)
         endpoints.unload_others(schema.endpoints(config).values())
         lm = endpoints.connect(config.endpoint, source)
         teacher = endpoints.connect(config.teacher, source) if config.teacher else None
@@ -81,7 +81,7 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
             with record.optimizing() as tell, dspy.context(**settings, **meter.settings):
                 task = optimizers.Task(
                     metric=optimizers.Objective(metric, assertions.build(config.assertions, config.plugins)),
-                    trainset=trainset,
+                    trainset=programs.with_contexts(program, trainset),
                     valset=valset,
                     lm=lm,
                     teacher=teacher,

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from bibleqa import assertions, program_state
-from bibleqa.data.item import Item
+from bibleqa import assertions, program_state, retrieval
+from bibleqa.data.item import Item, Turn
+from bibleqa.lm.answers import SHARED, Source
 from bibleqa.nearest import NearestDemos
-from bibleqa.schema import ProgramConfig
+from bibleqa.retrieval import Retriever
+from bibleqa.schema import Config, ProgramConfig
 
 
 class BibleQA(dspy.Signature):
@@ -25,13 +28,79 @@ class BibleQA(dspy.Signature):
     answer: str = dspy.OutputField(desc="a name, a number or a few words")
 
 
+class RetrieveThenAnswer(dspy.Module):
+    """Finds verses for a question without context and answers from them; one with a context is answered from that.
+
+    Its predictor is told the verses as a context, so that they stand in the demos that an optimizer makes of its
+    answers.
+    """
+
+    def __init__(self, retriever: Retriever, k: int):
+        """Make the program.
+
+        Args:
+            retriever: Finds the verses; copies of the program share it.
+            k: How many.
+        """
+        super().__init__()
+        self.answer = dspy.Predict(BibleQA)
+        self._retriever = retriever
+        self._k = k
+
+    def forward(self, context: str, question: str, history: dspy.History) -> dspy.Prediction:
+        """Answer a question."""
+        return self.answer(context=context or self.found(question, history), question=question, history=history)
+
+    def found(self, question: str, history: dspy.History) -> str:
+        """The verses for a question, as a context."""
+        turns = [Turn(turn["question"], turn["answer"]) for turn in history.messages]
+        passages = self._retriever.search(question, self._k, turns)
+        retrieval.note(passages)
+        return retrieval.context_of(passages)
+
+
 _MODULES = {"predict": dspy.Predict, "chain_of_thought": dspy.ChainOfThought}
 
 
-def build(config: ProgramConfig) -> dspy.Module:
-    """The unoptimized program."""
+def build(config: ProgramConfig, retriever: Retriever | None = None, k: int = 0) -> dspy.Module:
+    """The unoptimized program.
+
+    Args:
+        config: Its name.
+        retriever: What finds verses, for a program that retrieves.
+        k: How many it finds.
+    """
+    if config.retrieves:
+        assert retriever
+        return RetrieveThenAnswer(retriever, k)
     module: dspy.Module = _MODULES[config.name](BibleQA)
     return module
+
+
+def of_config(config: Config, source: Source = SHARED) -> dspy.Module:
+    """The unoptimized program of a run, with the retriever that it has.
+
+    Args:
+        config: Checked.
+        source: Where the run has its answers from.
+
+    Raises:
+        ConfigError: See `retrieval.build`.
+    """
+    if not config.program.retrieves:
+        return build(config.program)
+    return build(config.program, retrieval.build(config.retriever, config.embedder, source), config.retriever.k)
+
+
+def with_contexts(program: dspy.Module, examples: Iterable[dspy.Example]) -> list[dspy.Example]:
+    """Train questions as the predictor of a program is asked them: with the verses that it finds.
+
+    An optimizer that makes demos or lessons out of the questions themselves then shows what an answer is taken from.
+    """
+    finders = [module for _, module in program.named_sub_modules(RetrieveThenAnswer)]
+    if not finders:
+        return list(examples)
+    return [one if one.context else one.copy(context=finders[0].found(one.question, one.history)) for one in examples]
 
 
 def example(item: Item) -> dspy.Example:

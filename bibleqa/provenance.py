@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import platform
+import sqlite3
 import subprocess
 import tokenize
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,12 @@ _RESULT_CODE = (
     *("optimizers/__init__", "optimizers/objective", "optimizers/prompts", "optimizers/weights", "optimizers/together"),
     *("lm/embedded", "lm/endpoints", "lm/embeddings", "lm/lora", "lm/adapter"),
 )
+_RETRIEVING_CODE = (
+    "data/kjv",
+    "data/corpora/english",
+    *(f"retrieval/{name}" for name in ("__init__", "passages", "named")),
+)
+_RETRIEVING_CODE += ("retrieval/fts", "retrieval/vectors", "retrieval/local")
 _RESULT_PACKAGES = ("dspy", "xllamacpp")
 _PACKAGES = ("bibleqa", "dspy", "hydra-core", "mlflow", "omegaconf", "xllamacpp", "numpy", "transformers", "torch")
 
@@ -55,6 +62,10 @@ def fingerprint(
         "plugins": {module: _source_digest(module) for module in config.plugins},
         "packages": {name: _version(name) for name in _RESULT_PACKAGES},
     }
+    if config.program.retrieves:
+        what["retrieving"] = {"code": code_digest(_RETRIEVING_CODE), "sqlite": sqlite3.sqlite_version}
+    else:
+        del what["config"]["retriever"]
     for name, endpoint in endpoints(config).items():
         if endpoint.kind != "embedded":
             del what["config"][name]["threads"]  # how many questions at once

@@ -215,6 +215,7 @@ class Record:
             "seconds": self._clock.seconds(),
             "optimizer_errors": errors,
             **self._judged(),
+            **self._retrieved(),
             "weights": tuned.manifest["sha256"] if self._optimizer and (tuned := self._optimizer.tuned) else None,
             "unchanged": self._optimizer.unchanged if self._optimizer else None,
             **made,
@@ -222,6 +223,13 @@ class Record:
             if self._past
             else None,
         }
+
+    def _retrieved(self) -> dict[str, Any]:
+        """How good the verses were that the program found, where it finds any; the same before and after."""
+        if not self._config.program.retrieves:
+            return {}
+        asked = self.baseline or self.optimized
+        return {"retrieval": evaluation.recall(asked, self._dataset.test, self._config.retriever.k)}
 
     def _judged(self) -> dict[str, Any]:
         """How far a judge agrees with the theological metric on the hand-written questions, where one has judged."""

@@ -44,6 +44,9 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
         + (f"; up to {attempts} times as many where checks fail" if attempts > 1 else ""),
         markup=False,
     )
+    if config.program.retrieves:
+        model = f", {config.retriever.model}" if config.retriever.model else ""
+        out.print(f"{config.retriever.name} retriever{model}: {config.retriever.k} verses a question", markup=False)
     for role, endpoint in helpers.items():
         out.print(f"{role}: {endpoint.model} {endpoint.base_url or 'in this process'}", markup=False)
     for part in parts.parts_of(config.optimizer).values():
@@ -185,6 +188,8 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
         out.print(f"asked again because a check failed: {extra['baseline']} times before, {extra['optimized']} after")
     for phase, found in summary.get("agreement", {}).items():
         out.print(f"{phase}: judge and theological agree on {_percent(found['agreement'])} of {found['n']} anchors")
+    if (found := summary.get("retrieval")) and found["n"]:
+        out.print(f"recall@{found['k']} of the retriever: {_percent(found['recall'])} of {found['n']} questions")
     if val := summary["val"]:
         out.print(f"on val: baseline {_percent(val['baseline'])}, chosen {_percent(val['optimized'])}")
     target, lm, seconds = summary["target"], summary["lm"], summary["seconds"]

@@ -114,9 +114,34 @@ class ProgramConfig:
 
     name: str = key(
         MISSING,
-        "predict: answer at once; chain_of_thought: reason first.",
-        choices=("predict", "chain_of_thought"),
+        "predict: answer at once; chain_of_thought: reason first; retrieve_then_answer: find verses first.",
+        choices=("predict", "chain_of_thought", "retrieve_then_answer"),
     )
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether it finds verses for a question that comes without any."""
+        return self.name == "retrieve_then_answer"
+
+
+@dataclass
+class RetrieverConfig:
+    """How verses are found for a question without context; no other program than retrieve_then_answer asks for any."""
+
+    name: str = key(
+        MISSING,
+        "fts: full-text search; embeddings: by meaning; hybrid: both together.",
+        choices=("fts", "embeddings", "hybrid"),
+    )
+    k: int = key(5, "Verses found for a question; those that it names are all looked up.", ge=1, le=100)
+    model: str | None = key(
+        None, "sentence-transformers model by name or folder (empty: endpoint@embedder, else all-MiniLM-L6-v2)."
+    )
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it compares meanings."""
+        return self.name != "fts"
 
 
 @dataclass
@@ -350,8 +375,9 @@ class BuiltConfig(DatasetConfig):
     )
     context: str = key(
         "verse",
-        "verse: what the question needs; passage: two verses around it besides; interlinear: the original words.",
-        choices=("verse", "passage", "interlinear"),
+        "verse: what the question needs; passage: two verses around it besides; interlinear: the original words; "
+        "none: nothing, it must be found.",
+        choices=("verse", "passage", "interlinear", "none"),
     )
     weights: dict[str, float] = key({}, "Share of a question family against the others, each 1 unless said.", ge=0)
     anchor_share: float = key(0.4, "Share of the test slice that is hand-written.", ge=0, le=1)
@@ -371,6 +397,14 @@ class JsonlConfig(DatasetConfig):
     train: str = key(MISSING, "JSONL file to learn from.", affects_result=False)
     val: str = key(MISSING, "JSONL file to choose by.", affects_result=False)
     test: str = key(MISSING, "JSONL file to report on.", affects_result=False)
+
+
+@dataclass
+class FeedbackConfig(DatasetConfig):
+    """Questions whose answers people found right or corrected."""
+
+    test: str | None = key(None, "JSONL file to report on (empty: the hand-written questions).", affects_result=False)
+    minimum: int = key(10, "Questions that are needed, those near the test not counted.", ge=2, affects_result=False)
 
 
 @dataclass
@@ -433,6 +467,7 @@ class Config:
 
     endpoint: EndpointConfig = MISSING
     program: ProgramConfig = MISSING
+    retriever: RetrieverConfig = MISSING
     adapter: AdapterConfig = MISSING
     optimizer: OptimizerConfig = MISSING
     metric: MetricConfig = MISSING
@@ -471,6 +506,7 @@ def endpoints(config: Config) -> dict[str, EndpointConfig]:
 _SCHEMAS: dict[str, type] = {
     "endpoint": EndpointConfig,
     "program": ProgramConfig,
+    "retriever": RetrieverConfig,
     "adapter": AdapterConfig,
     "assertions": AssertionsConfig,
     "tracking": TrackingConfig,
@@ -497,6 +533,7 @@ _SCHEMAS: dict[str, type] = {
     "dataset/built": BuiltConfig,
     "dataset/translation_questions": TranslationQuestionsConfig,
     "dataset/jsonl": JsonlConfig,
+    "dataset/feedback": FeedbackConfig,
 }
 
 

@@ -40,7 +40,7 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
     chosen = getattr(composed, group)
     assert chosen.name == option
     assert type(chosen) in schema._SCHEMAS.values()
-    assert programs.build(composed.program).predictors()
+    assert programs.of_config(composed).predictors()
     if option != "auto":  # which asks a model
         assert adapters.build(composed.adapter)
     if group != "metric" or option not in ("semantic", "judge"):  # likewise

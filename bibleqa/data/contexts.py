@@ -7,7 +7,7 @@ from bibleqa.data.item import Item
 from bibleqa.data.kjv import Bible, context_of
 from bibleqa.data.notes import notes
 
-SOURCES: dict[str, tuple[str, ...]] = {"verse": (), "passage": (), "interlinear": ("sword/kjv",)}
+SOURCES: dict[str, tuple[str, ...]] = {"verse": (), "passage": (), "interlinear": ("sword/kjv",), "none": ()}
 """The settings, and what each needs from the store."""
 
 _AROUND = 2
@@ -19,10 +19,12 @@ def widen(item: Item, context: str, bible: Bible, corpus: Corpus | None) -> Item
     Args:
         item: With the context that its family gave it, which always stays part of it.
         context: `verse`: no more than that; `passage`: two verses around it besides; `interlinear`: the original
-            words behind its verses besides.
+            words behind its verses besides; `none`: nothing, for a program that finds verses itself.
         bible: The text.
         corpus: The store, for `interlinear`.
     """
+    if context == "none":
+        return replace(item, context="")
     cited = bible.cited(item.context)
     if context == "verse" or not item.open_book or not cited:
         return item

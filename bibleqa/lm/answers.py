@@ -331,6 +331,11 @@ def of(endpoint: EndpointConfig, source: Source) -> Kept:
     return Kept(kept, endpoint, source.archive, source.budget)
 
 
+def unkept(endpoint: EndpointConfig) -> Kept:
+    """Answers that the asker keeps itself: those about the whole text are too many to stand beside the others."""
+    return Kept(Cache(enable_disk_cache=False, enable_memory_cache=False, disk_cache_dir=None), endpoint)
+
+
 def _place(endpoint: EndpointConfig) -> str:
     """What the endpoint is called in an archive."""
     return f"{endpoint.kind} {endpoint.base_url or ''}".strip()

@@ -58,8 +58,13 @@ class Embedder(Protocol):
         ...
 
 
-def connect(endpoint: EndpointConfig, source: Source) -> Embedder:
+def connect(endpoint: EndpointConfig, source: Source, kept: Kept | None = None) -> Embedder:
     """The embedder of an endpoint. Nothing is asked or loaded yet; a vector that was once had is kept.
+
+    Args:
+        endpoint: Which model.
+        source: Where the run has its answers from.
+        kept: Where vectors are kept, if not with those.
 
     Raises:
         ConfigError: There is no such embedded model.
@@ -71,9 +76,10 @@ def connect(endpoint: EndpointConfig, source: Source) -> Embedder:
         if endpoint.adapter:
             raise ConfigError("embedder.adapter: meanings are compared by the model as it is; leave the adapter out")
         assert endpoint.threads is not None
-        return EmbeddedEmbedder(endpoint.model, endpoint.threads, answers.of(endpoint, source))
+        return EmbeddedEmbedder(endpoint.model, endpoint.threads, kept or answers.of(endpoint, source))
     key = None if source.recorded else endpoints.key(endpoint)
-    return RemoteEmbedder(endpoint, endpoints.address(endpoint), key, answers.of(endpoint, source), source.tell)
+    kept = kept or answers.of(endpoint, source)
+    return RemoteEmbedder(endpoint, endpoints.address(endpoint), key, kept, source.tell)
 
 
 def probe(embedder: Embedder) -> None:

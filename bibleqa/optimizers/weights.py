@@ -5,6 +5,7 @@ from typing import Any
 import dspy
 from dspy.teleprompt import BootstrapFinetune
 
+from bibleqa import program as programs
 from bibleqa.errors import BibleQAError
 from bibleqa.optimizers.candidates import Candidate
 from bibleqa.optimizers.task import Task
@@ -13,7 +14,7 @@ from bibleqa.schema import FinetuneConfig
 
 def compile(config: FinetuneConfig, student: dspy.Module, task: Task) -> tuple[dspy.Module, list[Candidate]]:
     """Tune the weights behind a copy of the student, whose one predictor has its LM."""
-    pool = task.pool[: config.max_examples]
+    pool = programs.with_contexts(student, task.pool[: config.max_examples])
     gold = pool if config.source != "teacher" else []
     asked = pool[: config.max_traces] if config.source != "labels" else []
     optimizer = _Finetune(

@@ -1,0 +1,94 @@
+"""Verses for a question that comes without any: those that it names are looked up, others are searched."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bibleqa.data.item import Turn
+from bibleqa.data.kjv import kjv
+from bibleqa.lm import answers, embeddings
+from bibleqa.lm.answers import SHARED, Source
+from bibleqa.retrieval import named
+from bibleqa.retrieval.fts import FullText
+from bibleqa.retrieval.local import LocalEmbedder
+from bibleqa.retrieval.passages import LOOKED_UP, Passage, Retriever, Search, context_of, note, watched
+from bibleqa.retrieval.vectors import Meaning
+from bibleqa.schema import EndpointConfig, RetrieverConfig
+
+__all__ = ["LOOKED_UP", "Passage", "Retriever", "build", "context_of", "note", "watched"]
+
+_ALL = 31_102
+"""Verses whose scores are put together: one that a search puts last still has a score in it."""
+
+
+class LookUpFirst:
+    """Gives the verses that a question names, then those that a search finds for the rest of it."""
+
+    def __init__(self, search: Search):
+        self._search = search
+
+    def search(self, question: str, k: int, history: Sequence[Turn] = ()) -> list[Passage]:
+        """See `Retriever`; a follow-up question is searched with the turn before it."""
+        bible = kjv()
+        looked_up = [Passage.of(bible[verse.id], LOOKED_UP) for verse in named.verses_of(question, history)]
+        if len(looked_up) >= k:
+            return looked_up
+        before = [f"{turn.question} {turn.answer}" for turn in history[-1:]]
+        wanted = named.without(" ".join([*before, question]))
+        known = {passage.reference for passage in looked_up}
+        found = [
+            Passage.of(bible[verse], self._search.name) for verse in self._search.scores(wanted, k + len(looked_up))
+        ]
+        return [*looked_up, *(passage for passage in found if passage.reference not in known)][:k]
+
+    def __deepcopy__(self, memo: object) -> "LookUpFirst":
+        return self  # programs are copied, the index is not
+
+
+class Hybrid:
+    """Full text and meaning together: the sum of both scores.
+
+    On the questions that the searches were tuned by, the sum found more than the ranks put together (reciprocal rank
+    fusion), and no other weights did better on all of them.
+    """
+
+    name = "hybrid"
+
+    def __init__(self, *parts: Search):
+        self._parts = parts
+
+    def scores(self, text: str, depth: int) -> dict[int, float]:
+        """The ids of the best verses with their scores."""
+        total: Counter[int] = Counter()
+        for part in self._parts:
+            total.update(part.scores(text, _ALL))
+        best = sorted(total.items(), key=lambda one: (-one[1], one[0]))[:depth]
+        return {verse: score / best[0][1] for verse, score in best}
+
+
+def build(config: RetrieverConfig, embedder: EndpointConfig | None = None, source: Source = SHARED) -> Retriever:
+    """The retriever of a config. Nothing is loaded or asked yet; an index that is missing is built when it is needed.
+
+    Args:
+        config: Its `model` embeds; where that is empty, the endpoint does.
+        embedder: The endpoint that embeds.
+        source: Where the run has its answers from.
+
+    Raises:
+        ConfigError: There is no such embedded model.
+        EndpointUnusable: The endpoint has no address, or the variable of its key is not set.
+    """
+    if config.name == "fts":
+        return LookUpFirst(FullText())
+    meaning = _meaning(config.model, embedder, source)
+    return LookUpFirst(Hybrid(FullText(), meaning) if config.name == "hybrid" else meaning)
+
+
+def _meaning(model: str | None, endpoint: EndpointConfig | None, source: Source) -> Meaning:
+    if model:
+        local = LocalEmbedder(model)
+        return Meaning(local, local, model)
+    assert endpoint, "a checked config has a model or an endpoint that embeds"
+    known_by = f"{endpoint.kind} {endpoint.base_url or ''} {endpoint.model}"
+    once = embeddings.connect(endpoint, replace(SHARED, tell=source.tell), answers.unkept(endpoint))
+    return Meaning(embeddings.connect(endpoint, source), once, known_by)
