@@ -11,7 +11,7 @@ import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +249,20 @@ def _not_reached(address: str, error: Exception) -> TrackerDown:
     return TrackerDown(f"MLflow at {address} cannot be used: {' '.join(str(error).split())[:200]}")
 
 
+@contextmanager
+def connected(tracking: TrackingConfig) -> Iterator[tuple[Any, str]]:
+    """An MLflow client, and the experiment's id.
+
+    Raises:
+        TrackerDown: MLflow cannot be reached, or refuses what is done in here.
+    """
+    address = str(uri(tracking))
+    try:
+        yield _open(tracking, address)
+    except _down() as error:
+        raise _not_reached(address, error) from error
+
+
 def _open(tracking: TrackingConfig, address: str) -> tuple[Any, str]:
     """A client, and the experiment's id. The first client makes the store; two at once would break it: they queue."""
     # A tracker that is down should say so within seconds, not after minutes of retries.
@@ -258,6 +272,7 @@ def _open(tracking: TrackingConfig, address: str) -> tuple[Any, str]:
     os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")  # what it logs belongs into run.log
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
     local = address.startswith("sqlite:")

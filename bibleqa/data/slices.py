@@ -10,7 +10,14 @@ from bibleqa import paths, provenance
 from bibleqa.data.item import Item
 from bibleqa.data.reader import read_items
 from bibleqa.errors import ConfigError
-from bibleqa.schema import BuiltConfig, CorpusConfig, DatasetConfig, JsonlConfig, TranslationQuestionsConfig
+from bibleqa.schema import (
+    BuiltConfig,
+    CorpusConfig,
+    DatasetConfig,
+    FeedbackConfig,
+    JsonlConfig,
+    TranslationQuestionsConfig,
+)
 
 _SPLITS = ("train", "val", "test")
 
@@ -83,6 +90,11 @@ def files(config: DatasetConfig, corpus: CorpusConfig) -> dict[str, Path]:
     from bibleqa.data import build
 
     processed = paths.project() / "data" / "processed"
+    if isinstance(config, FeedbackConfig):
+        from bibleqa.data import feedback
+
+        test = Path(config.test) if config.test else build.ensure_built(processed) / "anchors.jsonl"
+        return feedback.split(processed, test, config.minimum)
     if isinstance(config, TranslationQuestionsConfig):
         folder = build.ensure_translation_questions(processed, Path(config.folder))
         return {split: folder / f"{split}.jsonl" for split in _SPLITS}
