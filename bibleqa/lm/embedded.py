@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 from bibleqa import artifacts, schema
 from bibleqa.artifacts import Artifact
 from bibleqa.errors import ConfigError, EndpointUnusable
-from bibleqa.lm import models
+from bibleqa.lm import listening, models
+from bibleqa.lm.listening import Listener
 from bibleqa.schema import Config, EndpointConfig
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class EmbeddedEngine:
             self._loaded = None
 
     def complete(self, request: "Request") -> "Response":
-        """Answer one request.
+        """Answer one request; whoever listens hears it piece by piece.
 
         Raises:
             dspy.lm15.InvalidRequestError: llama.cpp refuses it, for instance a prompt longer than the context.
@@ -201,6 +202,9 @@ class EmbeddedEngine:
     def close(self) -> None:
         """Part of DSPy's engine contract."""
         self.unload()
+
+
+_WITH_USAGE = {"stream_options": {"include_usage": True}}
 
 
 class _Slot:
@@ -240,12 +244,40 @@ class _Slot:
             self._compute(messages[: kept[-1]], go_on=True)
         for i in turns[len(kept) :]:
             self._compute(messages[:i], go_on=i != turns[0])
-        reply: dict[str, Any] = self._server.handle_chat_completions(
-            {"messages": messages, "cache_prompt": bool(turns), **sampling}
-        )
+        body = {"messages": messages, "cache_prompt": bool(turns), **sampling}
+        listener = listening.current()
+        reply = self._stream(body, listener) if listener else self._server.handle_chat_completions(body)
         if "choices" in reply:
             self._computed = messages
         return reply
+
+    def _stream(self, body: dict[str, Any], listener: Listener) -> dict[str, Any]:
+        """The reply as it comes in one piece, told piece by piece."""
+        said: list[str] = []
+        whole: dict[str, Any] = {}
+        stopped: list[BaseException] = []
+
+        def hear(chunk: dict[str, Any]) -> bool:
+            whole.update({key: value for key, value in chunk.items() if value})
+            for choice in chunk.get("choices", ()):
+                whole["ended"] = choice["finish_reason"]
+                if piece := choice["delta"].get("content"):
+                    said.append(piece)
+                    try:
+                        listener.hears(piece)
+                    except BaseException as error:  # noqa: BLE001  llama.cpp's thread would swallow it
+                        stopped.append(error)
+                        return True  # llama.cpp stops
+            return False
+
+        listener.begins()
+        refused = self._server.handle_chat_completions({**body, "stream": True, **_WITH_USAGE}, hear)
+        if stopped:
+            raise stopped[0]
+        if "ended" not in whole:
+            return refused or whole
+        message = {"content": "".join(said)}
+        return {**whole, "choices": [{"message": message, "finish_reason": whole["ended"]}]}
 
     def _compute(self, messages: list[Message], *, go_on: bool) -> None:
         """Bring the state to just after these messages, computing only what is not there yet.

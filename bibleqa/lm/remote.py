@@ -2,17 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Self
 
 from dspy import lm15
 from dspy.clients.engines.lm15_engine import LM15Engine, timeouts_for
-from dspy.lm15 import Config, Message, Request, Response, TextPart
+from dspy.lm15 import Config, Message, Request, Response, TextPart, materialize_response
 
 from bibleqa import secrets
+from bibleqa.lm import listening
 from bibleqa.lm.dialects import DIALECTS
 from bibleqa.lm.health import Health
+from bibleqa.lm.listening import Listener
 from bibleqa.schema import EndpointConfig
 
 
@@ -56,12 +58,14 @@ class RemoteEngine:
         return self  # DSPy copies programs with their LM; the connections are shared
 
     def complete(self, request: Request) -> Response:
-        """Answer one request.
+        """Answer one request; whoever listens hears it piece by piece.
 
         Raises:
             dspy.lm15.LM15Error: The server refuses it, or goes on failing.
             Stopped: The server has gone and has not come back.
         """
+        if listener := listening.current():
+            return self.health.ask(lambda: self._stream(request, listener))
         return self.health.ask(lambda: self._complete(request))
 
     def close(self) -> None:
@@ -74,6 +78,18 @@ class RemoteEngine:
         except (TypeError, ValueError) as error:  # JSON, but nothing that lm15 expects
             raise lm15.ServerError(f"no answer in the reply: {error}") from error
         self._see_that_it_is_the_same((response.provider_data or {}).get("model"))
+        return _without_secrets(response)
+
+    def _stream(self, request: Request, listener: Listener) -> Response:
+        listener.begins()
+        fitted = self._dialect.fitted(request)
+        try:
+            response = materialize_response(_heard(self._inner.stream(fitted), listener), fitted)
+        except lm15.StreamAssemblyError as error:
+            raise lm15.TransportError(f"the answer was cut off: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise lm15.ServerError(f"no answer in the reply: {error}") from error
+        self._see_that_it_is_the_same(response.model)
         return _without_secrets(response)
 
     def _see_that_it_is_the_same(self, model: Any) -> None:
@@ -110,6 +126,13 @@ def _without_secrets(response: Response) -> Response:
     parts = [replace(part, text=secrets.redacted(part.text)) for part in response.message.parts]
     kept = json.loads(secrets.redacted(body))
     return replace(response, message=replace(response.message, parts=tuple(parts)), provider_data=kept)
+
+
+def _heard(events: Iterator[Any], listener: Listener) -> Iterator[Any]:
+    for event in events:
+        if isinstance(event, lm15.StreamDeltaEvent) and isinstance(event.delta, lm15.TextDelta):
+            listener.hears(event.delta.text)
+        yield event
 
 
 def _with_text(response: Response) -> Response:

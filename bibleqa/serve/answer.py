@@ -48,6 +48,7 @@ class Answered:
         answer: None where the model's reply could not be read.
         context: What the program was given to answer from.
         citations: The verses of the context.
+        by: Who says so: `model`, or `lexicon` where a question about a word was looked up and no model was asked.
         checks: Whether each check of the program's assertions passed.
         attempts: Times that it was asked.
         salvaged: As in predictions.jsonl.
@@ -60,6 +61,7 @@ class Answered:
     answer: str | None
     context: str = ""
     citations: tuple[Citation, ...] = ()
+    by: str = "model"
     checks: dict[str, bool] = field(default_factory=dict)
     attempts: int = 1
     salvaged: str | None = None
