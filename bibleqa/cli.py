@@ -5,9 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bibleqa import console, past_commands
+from bibleqa import console, past_commands, promotion_commands
 from bibleqa.data import commands as data
 from bibleqa.lm import export_command as export
+from bibleqa.serve import serve_command as serve
+from bibleqa.serve import terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,14 +35,27 @@ def _dispatch(argv: Sequence[str]) -> int:
     data.add_to(commands)
     export.add_to(commands)
     past_commands.add_to(commands)
+    promotion_commands.add_to(commands)
+    terminal.add_to(commands)
+    serve.add_to(commands)
 
-    arguments = parser.parse_args(argv)
+    arguments, further = parser.parse_known_args(argv)
+    if further and "overrides" in arguments and not any(one.startswith("-") for one in further):
+        arguments.overrides += further  # argparse takes positional arguments from one place only
+    elif further:
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
     if arguments.command == "data":
         return data.run(arguments, console.out)
     if arguments.command == "export":
         return export.run(arguments, console.out)
+    if arguments.command == "serve":
+        return serve.run(arguments, console.out)
     if arguments.command in ("leaderboard", "compare"):
         return past_commands.run(arguments, console.out)
+    if arguments.command in ("promote", "models", "rollback"):
+        return promotion_commands.run(arguments, console.out)
+    if arguments.command in ("ask", "chat"):
+        return terminal.run(arguments, console.out)
     if arguments.command == "doctor":
         from bibleqa import doctor as checks
 

@@ -128,7 +128,7 @@ def _endpoint(config: Config) -> str:
     begun = time.perf_counter()
     with adapters.watched() as readings, dspy.context(lm=lm, adapter=adapters.build(config.adapter)):
         try:
-            answer = programs.build(config.program)(
+            answer = programs.of_config(config)(
                 context="[Genesis 5:6] And Seth lived an hundred and five years, and begat Enos:",
                 question="Who begat Enos?",
                 history=dspy.History(messages=[]),

@@ -110,6 +110,7 @@ class Fault:
         model: Answers in this model's name.
         message: Takes the place of what is in the answer's message, for instance `{"content": None}`.
         finish_reason: Why the answer ended.
+        cuts: Events of a streamed answer after which the connection is closed.
         words: From what was asked and the answer, in no markup yet, to what is written instead of the markup asked for.
         asked: Stands in the last message of the requests that are struck.
         path: Where they go.
@@ -128,6 +129,7 @@ class Fault:
     model: str | None = None
     message: Mapping[str, Any] = field(default_factory=dict)
     finish_reason: str = "stop"
+    cuts: int | None = None
     words: Callable[[Asked, str], str] | None = None
     asked: str = ""
     path: str = CHAT
@@ -204,6 +206,7 @@ class Server:
         key: When set, requests without it get 401.
         models: What it offers; another model gets 404.
         requests: Every request, in the order of arrival.
+        before_event: Called with its number before an event of a streamed answer is sent.
         away: Seconds for which nobody listens, or is about not to.
     """
 
@@ -216,6 +219,7 @@ class Server:
         self.key: str | None = None
         self.requests: list[Request] = []
         self.closed = threading.Event()
+        self.before_event: Callable[[int], object] = lambda number: None
         self.away = 0.0
         self._lock = threading.Lock()
 
@@ -284,6 +288,20 @@ class Server:
         }
 
 
+def events(completion: dict[str, Any]) -> list[str]:
+    """A completion as it is streamed: a few letters at a time, then how it ended, what it cost, and the end."""
+    (choice,) = completion["choices"]
+    shared = {key: completion[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    text = choice["message"]["content"] or ""
+    deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": ""}, None)]
+    deltas += [({"content": text[at : at + 5]}, None) for at in range(0, len(text), 5)]
+    deltas.append(({}, choice["finish_reason"]))
+    chunks = [{**shared, "choices": [{"index": 0, "delta": delta, "finish_reason": ended}]} for delta, ended in deltas]
+    return [json.dumps(chunk) for chunk in (*chunks, {**shared, "choices": [], "usage": completion["usage"]})] + [
+        "[DONE]"
+    ]
+
+
 @contextmanager
 def running(
     answer: Answer | None = None,
@@ -335,6 +353,9 @@ def running(
                 self.connection.close()
                 return
             code, kind, content = script.reply(request, fault)
+            if request.body.get("stream") and code == 200 and fault.body is None:
+                self._stream(events(json.loads(content)), fault)
+                return
             raw = content.encode()
             with suppress(ConnectionError):
                 self.send_response(code)
@@ -344,6 +365,18 @@ def running(
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(raw)
+
+        def _stream(self, sent: list[str], fault: Fault) -> None:
+            """An event after the other, and no length said before."""
+            with suppress(ConnectionError):
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Connection", "close")
+                self.end_headers()
+                for number, event in enumerate(sent[: fault.cuts]):
+                    script.before_event(number)
+                    self.wfile.write(f"data: {event}\n\n".encode())
+            self.close_connection = True
 
         def log_message(self, *_: object) -> None:
             pass
