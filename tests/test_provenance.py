@@ -45,6 +45,7 @@ NEUTRAL = {
 
 CONFIGS = {
     "embedded": ["assertions=grounded", "optimizer=bootstrap_random_search"],
+    "retrieving": ["program=retrieve_then_answer", "dataset.context=none"],
     "remote": ["endpoint=vllm", *choosing("dataset", "jsonl"), "metric=contains", "optimizer=labeled"],
 }
 
@@ -57,7 +58,7 @@ def fingerprint(composed: Config, dataset: str = "d", model: str | None = "m", p
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The code does not change while this test runs."""
     digest = provenance.code_digest()
-    monkeypatch.setattr(provenance, "code_digest", lambda: digest)
+    monkeypatch.setattr(provenance, "code_digest", lambda *modules: digest)
 
 
 def keys(node: Any, prefix: str = "") -> Iterator[tuple[Any, str, str]]:
@@ -102,6 +103,8 @@ def test_every_key_changes_it_but_those_that_cannot_change_a_result(
         setattr(node, name, value)
     assert fingerprint(composed) == before
     expected = NEUTRAL if composed.endpoint.kind == "embedded" else {*NEUTRAL, "endpoint.threads"}
+    if composed.program.name != "retrieve_then_answer":
+        expected = {*expected, *(f"retriever.{field.name}" for field in dataclasses.fields(composed.retriever))}
     assert neutral == {path for _, _, path in keys(composed)} & expected
 
 
