@@ -120,9 +120,10 @@ function check([name, passed]) {
   return item;
 }
 
-function cost({ seconds = {}, attempts = 1, salvaged, ended, turn, history_length: history }) {
+function cost({ by, seconds = {}, attempts = 1, salvaged, ended, turn, history_length: history }) {
   const parts = Object.entries(seconds).map(([part, value]) => `${part} ${value.toFixed(2)} s`);
   if (attempts > 1) parts.push(`${attempts} attempts`);
+  if (by === "lexicon") parts.unshift("looked up in the lexicon, no model was asked");
   if (salvaged) parts.push(`reply salvaged: ${salvaged}`);
   if (ended) parts.push(`ended: ${ended}`);
   if (turn !== undefined) parts.push(`turn ${turn}`);
