@@ -85,6 +85,9 @@ def within(seconds: float | None, spent: float = 0.0) -> Iterator[None]:
         else:  # a real signal also wakes who sleeps
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:  # as a shell starts what it puts into the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(max(seconds - spent, 0.0), interrupt)
     timer.daemon = True
     try:
@@ -96,3 +99,5 @@ def within(seconds: float | None, spent: float = 0.0) -> Iterator[None]:
         raise RunFailed(f"limits.seconds={seconds:g} is reached; {_KEPT}") from None
     finally:
         timer.cancel()
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,5 +1,6 @@
 """Limits of a run: what it may spend, and that it goes on from there."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def test_time_that_is_over_interrupts() -> None:
     with pytest.raises(RunFailed, match=r"limits\.seconds=0\.2 is reached"), within(0.2):
         time.sleep(5)
     assert time.monotonic() - begun < 2
+
+
+def test_time_is_over_also_where_ctrl_c_is_ignored_as_in_the_background() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(RunFailed, match=r"limits\.seconds=0\.2 is reached"), within(0.2):
+            time.sleep(5)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_time_that_was_spent_before_counts() -> None:
