@@ -275,7 +275,7 @@ THREADS = 2
 
 def results(project: Project) -> dict[str, Any]:
     found = {}
-    for pointer in (project.root / "outputs" / ".finished").iterdir():
+    for pointer in (project.root / "outputs" / ".finished").glob("[!.]*"):  # a killed process may leave a draft
         run = Folder(project.root / pointer.read_text())
         found[pointer.name] = (run.summary["program_digest"], run.answers(), run.summary["optimized"])
     return found
