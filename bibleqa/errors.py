@@ -4,6 +4,9 @@ Whatever derives from `BibleQAError` is shown as its one-line message, without a
 defect of the program and keeps its traceback.
 """
 
+GO_ON = "The answers that came are kept; run the same command again to go on from there"
+"""What to say of a run that was stopped in the middle."""
+
 
 class BibleQAError(Exception):
     """Something the user can do something about; the message says what."""

@@ -16,7 +16,7 @@ from bibleqa import evaluation, metrics, provenance, report, runs, tracking, tri
 from bibleqa import program as programs
 from bibleqa.budget import Budget
 from bibleqa.data.slices import Dataset
-from bibleqa.errors import BibleQAError, ConfigError, EndpointUnusable, RunFailed
+from bibleqa.errors import GO_ON, BibleQAError, ConfigError, EndpointUnusable, RunFailed
 from bibleqa.evaluation import Outcome
 from bibleqa.lm import embedded
 from bibleqa.lm.meter import Meter
@@ -145,8 +145,7 @@ class Record:
         if errors:
             last = f"{errors[-1]['class']}: {' '.join(errors[-1]['message'].split())[:200]}"
             raise (EndpointUnusable if len(outcomes) < asked else RunFailed)(
-                f"the endpoint failed on {len(errors)} of {len(outcomes)} questions, the last with {last}. "
-                "The answers that came are kept; run the same command again to go on from there"
+                f"the endpoint failed on {len(errors)} of {len(outcomes)} questions, the last with {last}. {GO_ON}"
             )
 
     def __enter__(self) -> "Record":

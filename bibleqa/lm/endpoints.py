@@ -12,7 +12,7 @@ import dspy
 import httpx
 from dspy.utils.exceptions import LMAuthError, LMError, LMInvalidRequestError
 
-from bibleqa.errors import ConfigError, EndpointUnusable, RunFailed, Stopped
+from bibleqa.errors import GO_ON, ConfigError, EndpointUnusable, RunFailed, Stopped
 from bibleqa.lm import answers, embedded
 from bibleqa.lm.answers import SHARED, Kept, Source
 from bibleqa.lm.dialects import DIALECTS, Served
@@ -22,8 +22,6 @@ from bibleqa.lm.health import short
 from bibleqa.lm.meter import Meter
 from bibleqa.lm.remote import AwaitedEngine, RemoteEngine
 from bibleqa.schema import EndpointConfig
-
-_GO_ON = "The answers that came are kept; run the same command again to go on from there"
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def _never_a_zero() -> Iterator[None]:
     except LMError as error:
         meter = dspy.settings.get("usage_tracker")
         if isinstance(meter, Meter) and meter.for_optimizer and not isinstance(error, LMInvalidRequestError):
-            raise Stopped(RunFailed(f"the endpoint failed inside the optimizer: {short(error)}. {_GO_ON}")) from error
+            raise Stopped(RunFailed(f"the endpoint failed inside the optimizer: {short(error)}. {GO_ON}")) from error
         raise
 
 

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from dspy import lm15
 
-from bibleqa.errors import BibleQAError, EndpointUnusable, RunFailed, Stopped
+from bibleqa.errors import GO_ON, BibleQAError, EndpointUnusable, RunFailed, Stopped
 from bibleqa.schema import EndpointConfig
 
 log = logging.getLogger(__name__)
@@ -166,8 +166,7 @@ class Health:
             if left <= 0:
                 raise Stopped(
                     EndpointUnusable(
-                        f"{self._where} has not answered for {self._patience:g} s ({short(error)}). "
-                        "The answers that came are kept; run the same command again to go on from there"
+                        f"{self._where} has not answered for {self._patience:g} s ({short(error)}). {GO_ON}"
                     )
                 )
             self._sleep(min(error.retry_after or _backoff(asked), left))
