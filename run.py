@@ -10,7 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bibleqa import config, console, guard, reproduce, runs, secrets
+from bibleqa import config, console, reproduce, runs, secrets
+from bibleqa.config import guard
 
 # Hydra then raises what goes wrong instead of printing it, and there is one place that words errors.
 os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -34,7 +35,8 @@ def run(composed: DictConfig) -> None:
     secrets.keep_out_of_logs()
     try:
         checked = config.checked(composed)
-        from bibleqa import experiment, plan  # DSPy and all that: seconds, which a config error need not pay for
+        from bibleqa import experiment
+        from bibleqa.sweeps import plan  # DSPy and all that: seconds, which a config error need not pay for
 
         if checked.plan:
             plan.show_one(checked)

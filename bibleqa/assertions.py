@@ -15,8 +15,8 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
-from bibleqa import options
 from bibleqa.checks import CHECKS, Check, Own
+from bibleqa.config import options
 from bibleqa.errors import ConfigError
 from bibleqa.schema import AssertionsConfig, check_range
 

@@ -5,9 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bibleqa import console, past_commands, promotion_commands
+from bibleqa import console
 from bibleqa.data import commands as data
 from bibleqa.lm import export_command as export
+from bibleqa.promotion import commands as promotion_commands
+from bibleqa.results import commands as past_commands
 from bibleqa.serve import serve_command as serve
 from bibleqa.serve import terminal
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.segment import Segment
 
 from bibleqa import secrets
+from bibleqa.config.explain import explain
 from bibleqa.errors import BibleQAError, ConfigError, Stopped
-from bibleqa.explain import explain
 
 INTERRUPTED = 130
 

@@ -12,11 +12,11 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError, LMError
 
 from bibleqa import adapters, text
+from bibleqa.config.options import option
+from bibleqa.config.parts import weighted_parts
 from bibleqa.lm import embedded, embeddings, endpoints
 from bibleqa.lm.answers import SHARED, Source
 from bibleqa.lm.embeddings import Embedder
-from bibleqa.options import option
-from bibleqa.parts import weighted_parts
 from bibleqa.schema import (
     AdapterConfig,
     Config,

@@ -22,10 +22,11 @@ import psutil
 import yaml
 from filelock import FileLock, Timeout
 
-from bibleqa import artifacts, databases, leaderboard, paths, runs, tracking
+from bibleqa import artifacts, databases, paths, runs, tracking
 from bibleqa.data import sources
 from bibleqa.errors import ConfigError
 from bibleqa.lm import answers
+from bibleqa.results import leaderboard
 from bibleqa.runs import RunFolder
 
 _OF_A_PROCESS = re.compile(r"\..+\.(?P<pid>\d+)")

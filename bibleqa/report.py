@@ -10,13 +10,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bibleqa import optimizers, parts, paths, tracking
+from bibleqa import optimizers, paths, tracking
+from bibleqa.config import parts
 from bibleqa.console import out
 from bibleqa.data.item import Item
 from bibleqa.data.slices import Dataset
 from bibleqa.evaluation import Outcome
 from bibleqa.lm.meter import Meter
-from bibleqa.past import PastRun
+from bibleqa.results.past import PastRun
 from bibleqa.runs import RunFolder
 from bibleqa.schema import HELPERS, Config, FinetuneConfig
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from bibleqa import paths, program_state, runs, schema, secrets, tracking
+from bibleqa.config.options import names
 from bibleqa.errors import ConfigError
-from bibleqa.options import names
 from bibleqa.runs import RunFolder
 
 _PREFIX = "reproduce="

@@ -9,8 +9,9 @@ import dspy
 from dspy.utils.exceptions import LMServerError
 from dummies import Asked, chat, example, reader, son, taken_apart
 
-from bibleqa import adapters, assertions, optimizers, options
+from bibleqa import adapters, assertions, optimizers
 from bibleqa import program as programs
+from bibleqa.config import options
 from bibleqa.errors import RunFailed
 from bibleqa.evaluation import Evaluator
 from bibleqa.lm.meter import Meter

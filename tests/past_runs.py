@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
-from bibleqa import compare, evaluation
+from bibleqa import evaluation
 from bibleqa.data.item import Item
 from bibleqa.evaluation import Outcome
-from bibleqa.past import PastRun
+from bibleqa.results import compare
+from bibleqa.results.past import PastRun
 from bibleqa.runs import RunFolder
 
 CONFIG = {

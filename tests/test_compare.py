@@ -9,8 +9,9 @@ import pytest
 from dummies import FOLLOW_UP, item
 from past_runs import make, question
 
-from bibleqa import cli, compare, evaluation
+from bibleqa import cli, evaluation
 from bibleqa import program as programs
+from bibleqa.results import compare
 
 Run = Callable[..., tuple[int, str, str]]
 SIGNATURE = {"instructions": "Answer.", "fields": []}

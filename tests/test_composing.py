@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 from options import OPTIONS, choosing
 
 from bibleqa import config, paths, provenance
-from bibleqa.composing import Composer
 from bibleqa.errors import ConfigError
+from bibleqa.sweeps.composing import Composer
 
 
 class Counting:

@@ -22,10 +22,11 @@ from omegaconf import DictConfig
 from options import OPTIONS, OWN_FILES, choosing
 from project import HOME, Project, end
 
-from bibleqa import adapters, assertions, config, guard, metrics, parts, paths, schema
+from bibleqa import adapters, assertions, config, metrics, paths, schema
 from bibleqa import program as programs
+from bibleqa.config import guard, parts
+from bibleqa.config.explain import explain
 from bibleqa.errors import ConfigError
-from bibleqa.explain import explain
 from bibleqa.schema import GROUPS, Config, TranslationQuestionsConfig, WeightedConfig
 
 pytestmark = pytest.mark.usefixtures("project")

@@ -18,7 +18,8 @@ import pytest
 import yaml
 from project import HOME
 
-from bibleqa import config, guard, reproduce
+from bibleqa import config, reproduce
+from bibleqa.config import guard
 
 SECRET = "sk-hostile-0123456789abcdef"
 Case = tuple[Callable[[Path], list[str]], str]

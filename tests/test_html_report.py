@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from past_runs import make, make_sweep
 
-from bibleqa import cli, html_report, leaderboard
+from bibleqa import cli
+from bibleqa.results import html_report, leaderboard
 
 CANDIDATES: list[dict[str, Any]] = [
     {"name": "baseline", "score": None, "scored_on": None, "val": 0.25, "program": {}},

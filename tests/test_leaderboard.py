@@ -14,8 +14,9 @@ import past_runs
 import pytest
 from past_runs import LM, make, make_sweep
 
-from bibleqa import cli, leaderboard
-from bibleqa.past import PastRun
+from bibleqa import cli
+from bibleqa.results import leaderboard
+from bibleqa.results.past import PastRun
 
 Run = Callable[..., tuple[int, str, str]]
 

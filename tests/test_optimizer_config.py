@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bibleqa import config, parts, paths, schema
+from bibleqa import config, paths, schema
+from bibleqa.config import parts
 from bibleqa.errors import ConfigError
 from bibleqa.schema import BetterTogetherConfig, EnsembleConfig
 

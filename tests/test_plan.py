@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from test_experiment import row
 
-from bibleqa import config, jobs, plan
+from bibleqa import config, jobs
 from bibleqa.errors import ConfigError
 from bibleqa.jobs import Job
+from bibleqa.sweeps import plan
 
 
 @pytest.fixture

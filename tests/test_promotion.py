@@ -25,10 +25,11 @@ from fake_openai import Server
 from project import HOME, Folder, Project, end
 from test_experiment import SECRET, know_all, project_at, shows_demos
 
-from bibleqa import adapters, cli, promotion, registry, tracking
+from bibleqa import adapters, cli, promotion, tracking
 from bibleqa import program as programs
 from bibleqa.errors import ConfigError
 from bibleqa.lm import endpoints
+from bibleqa.promotion import registry
 
 
 @dataclass

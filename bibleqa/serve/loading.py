@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from bibleqa import feedback, past, promotion
+from bibleqa import feedback, promotion
+from bibleqa.results import past
 from bibleqa.schema import TheologicalConfig
 from bibleqa.serve import models
 from bibleqa.serve.ports import Choice, Parts

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bibleqa import config, past, promotion, reproduce
+from bibleqa import config, promotion, reproduce
 from bibleqa.errors import ConfigError
+from bibleqa.results import past
 from bibleqa.schema import Config
 
 

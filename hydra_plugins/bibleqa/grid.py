@@ -23,18 +23,18 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConf, 
 
 
 class Grid(BasicSweeper):
-    """Every combination of the values given; `bibleqa.sweeps` says which of them are run, and keeps the account."""
+    """Every combination of the values given; `sweeps.sweep` says which of them are run, and keeps the account."""
 
     def sweep(self, arguments: list[str]) -> Any:
         """Hydra: run the sweep that the command line asks for."""
-        from bibleqa import sweeps
+        from bibleqa.sweeps import sweep
 
         assert self.config is not None
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         (combinations,) = self.split_arguments(overrides, None)
-        return sweeps.run(combinations, self._compose, self._launch, self.config, self._check)
+        return sweep.run(combinations, self._compose, self._launch, self.config, self._check)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.config is not None

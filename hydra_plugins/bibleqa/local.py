@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from bibleqa import worker
+from bibleqa.sweeps import worker
 
 _Job = tuple[int, Sequence[str]]
 """Number and overrides."""

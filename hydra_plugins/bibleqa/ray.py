@@ -29,8 +29,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bibleqa import paths, worker
+from bibleqa import paths
 from bibleqa.errors import ConfigError
+from bibleqa.sweeps import worker
 
 _GLANCE = 2.0
 """Seconds between two looks at the cluster while jobs run."""

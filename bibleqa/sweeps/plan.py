@@ -15,7 +15,7 @@ from bibleqa.console import out
 from bibleqa.errors import ConfigError
 from bibleqa.jobs import Job
 from bibleqa.lm import embedded
-from bibleqa.past import PastRun
+from bibleqa.results.past import PastRun
 from bibleqa.schema import Config
 
 _RUNS_ASKED = 100

@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bibleqa import paths, schema
+from bibleqa.config.explain import explain
 from bibleqa.errors import ConfigError
-from bibleqa.explain import explain
 
 
 def names(group: str) -> list[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from bibleqa.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bibleqa.leaderboard import Leaderboard
+    from bibleqa.results.leaderboard import Leaderboard
 
 # What the commands do is imported where it is done: `--help` shall be quick.
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, out: Console) -> int:
 
 
 def _leaderboard(arguments: argparse.Namespace, out: Console) -> int:
-    from bibleqa import leaderboard
+    from bibleqa.results import leaderboard
 
     if arguments.html and not arguments.html.absolute().parent.is_dir():
         raise ConfigError(f"--html {arguments.html}: there is no folder {arguments.html.parent}")
@@ -72,7 +72,7 @@ def _leaderboard(arguments: argparse.Namespace, out: Console) -> int:
             out.print("no finished runs yet; python run.py makes one")
         leaderboard.show(board, out, every=arguments.all)
     if arguments.html and (board.standings or board.jobs is not None):
-        from bibleqa import html_report
+        from bibleqa.results import html_report
 
         html_report.write(board, arguments.html)
         if arguments.format == "table":
@@ -108,7 +108,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compare(arguments: argparse.Namespace, out: Console) -> int:
-    from bibleqa import compare, past
+    from bibleqa.results import compare, past
 
     a, b = past.find(arguments.a), past.find(arguments.b)
     compare.show(compare.compare(a, b), out, every=arguments.all)

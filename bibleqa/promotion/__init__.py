@@ -16,9 +16,11 @@ import yaml
 from filelock import FileLock
 
 from bibleqa import config as configs
-from bibleqa import model_card, past, paths, reproduce, runs, tracking
+from bibleqa import paths, reproduce, runs, tracking
 from bibleqa.errors import ConfigError
-from bibleqa.past import PastRun
+from bibleqa.promotion import model_card
+from bibleqa.results import past
+from bibleqa.results.past import PastRun
 from bibleqa.schema import Config
 
 SCHEMA = 1

@@ -15,9 +15,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bibleqa import guard, parts, paths, schema, secrets
+from bibleqa import paths, schema, secrets
+from bibleqa.config import guard, parts
+from bibleqa.config.explain import choose_endpoint, explain, unknown_key
 from bibleqa.errors import ConfigError
-from bibleqa.explain import choose_endpoint, explain, unknown_key
 from bibleqa.schema import BetterTogetherConfig, Config, FinetuneConfig
 
 _NOT_AN_OPTION = re.compile(

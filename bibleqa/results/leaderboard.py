@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from bibleqa import past, paths, runs, schema
+from bibleqa import paths, runs, schema
 from bibleqa.comparison import Contribution, Difference, contributions, difference, holm, pareto
 from bibleqa.errors import ConfigError
-from bibleqa.past import PastRun
+from bibleqa.results import past
+from bibleqa.results.past import PastRun
 
 SWEEP = "sweep.json"
 SCHEMA = 1

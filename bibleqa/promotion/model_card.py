@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bibleqa import program_state
-from bibleqa.leaderboard import percent, span
-from bibleqa.past import PastRun
+from bibleqa.results.leaderboard import percent, span
+from bibleqa.results.past import PastRun
 
 SCHEMA = 1
 """Version of card.json."""

@@ -6,8 +6,8 @@ import re
 from typing import Any, cast
 
 from bibleqa import schema
+from bibleqa.config.options import names, option
 from bibleqa.errors import ConfigError
-from bibleqa.options import names, option
 from bibleqa.schema import (
     BetterTogetherConfig,
     Config,

@@ -14,7 +14,7 @@ from bibleqa.schema import TrackingConfig
 NAME = "bibleqa"
 ALIAS = "champion"
 
-_CODE = Path(__file__).parent / "serve" / "mlflow_model.py"
+_CODE = Path(__file__).parent.parent / "serve" / "mlflow_model.py"
 _REQUIRED = ("dspy", "mlflow", "hydra-core")
 
 

@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bibleqa import past, paths
+from bibleqa import paths
 from bibleqa.comparison import Difference, difference
 from bibleqa.data.item import Item
 from bibleqa.data.reader import read_items
 from bibleqa.errors import ConfigError
-from bibleqa.leaderboard import p_value, percent, span
-from bibleqa.past import PastRun
+from bibleqa.results import past
+from bibleqa.results.leaderboard import p_value, percent, span
+from bibleqa.results.past import PastRun
 
 RIGHT = 0.5
 """From this score on an answer counts as right."""

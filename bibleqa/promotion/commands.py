@@ -77,8 +77,9 @@ def _rollback(arguments: argparse.Namespace, out: Console) -> int:
 
 def _tell(path: Path, out: Console) -> None:
     """Say what is served now, and have MLflow say so too."""
-    from bibleqa import model_card, promotion, registry, tracking
-    from bibleqa.leaderboard import percent, span
+    from bibleqa import promotion, tracking
+    from bibleqa.promotion import model_card, registry
+    from bibleqa.results.leaderboard import percent, span
     from bibleqa.runs import RunFolder
 
     card = promotion.card_of(path)
@@ -107,7 +108,7 @@ def _models(arguments: argparse.Namespace, out: Console) -> int:
     from rich.table import Table
 
     from bibleqa import promotion
-    from bibleqa.leaderboard import percent, span
+    from bibleqa.results.leaderboard import percent, span
 
     models = promotion.models()
     if not models:

@@ -19,17 +19,19 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bibleqa import formats, jobs, leaderboard, paths, plan, report, runs, tracking
-from bibleqa.composing import Compose, Composer
+from bibleqa import formats, jobs, paths, report, runs, tracking
 from bibleqa.console import out
 from bibleqa.data import slices
 from bibleqa.errors import BibleQAError, ConfigError, RunFailed
-from bibleqa.html_report import write as write_html
 from bibleqa.jobs import Job
 from bibleqa.lm import endpoints
 from bibleqa.reproduce import quoted
+from bibleqa.results import leaderboard
+from bibleqa.results.html_report import write as write_html
 from bibleqa.runs import RunFolder
 from bibleqa.schema import TrackingConfig
+from bibleqa.sweeps import plan
+from bibleqa.sweeps.composing import Compose, Composer
 
 log = logging.getLogger(__name__)
 

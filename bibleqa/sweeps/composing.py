@@ -17,11 +17,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from bibleqa import config, paths, runs, schema
+from bibleqa.config.explain import explain
 from bibleqa.errors import ConfigError
-from bibleqa.explain import explain
 from bibleqa.schema import Config
 
-_MADE_BY = ("schema", "config", "guard", "parts", "options", "composing")
+_MADE_BY = ("schema", "config/__init__", "config/guard", "config/parts", "config/options", "sweeps/composing")
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)")
 
 _OF_THE_COMMAND = ("plan=", "rerun=", "retry_failed=")
@@ -91,7 +91,7 @@ def _read(text: str) -> Config:
 
 def _surroundings(folders: Sequence[Path]) -> str:
     """sha256 of all that a composed config follows from, beside the overrides."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     conf = "".join(file.read_text(encoding="utf-8") for folder in folders for file in sorted(folder.rglob("*.yaml")))
     what = [
         conf,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from bibleqa.leaderboard import Entry, Standing, percent
+from bibleqa.results.leaderboard import Entry, Standing, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,8 +4,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bibleqa import charts, leaderboard, runs
-from bibleqa.leaderboard import Entry, Leaderboard, Standing
+from bibleqa import runs
+from bibleqa.results import charts, leaderboard
+from bibleqa.results.leaderboard import Entry, Leaderboard, Standing
 
 
 def write(board: Leaderboard, path: Path) -> None:
@@ -23,7 +24,7 @@ def render(board: Leaderboard) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("bibleqa", "templates"),
+        loader=PackageLoader("bibleqa.results", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
