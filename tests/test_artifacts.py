@@ -19,7 +19,19 @@ import pytest
 from fake_downloads import Downloads, Served
 
 from bibleqa import artifacts
-from bibleqa.artifacts import Artifact, ArtifactUnavailable, CacheUnusable, PyPI, Url, fetch, is_present, path_of
+from bibleqa.artifacts import (
+    Artifact,
+    ArtifactUnavailable,
+    CacheUnusable,
+    PyPI,
+    Url,
+    fetch,
+    http,
+    is_present,
+    path_of,
+    pinned,
+    progress,
+)
 from bibleqa.lm import models
 
 CONTENT = random.Random(1).randbytes(300_000)
@@ -29,8 +41,8 @@ CONTENT = random.Random(1).randbytes(300_000)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, no memory of unreachable hosts, no waiting."""
     monkeypatch.setenv("BIBLEQA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(artifacts, "_unreachable", {})
-    monkeypatch.setattr(artifacts, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(http, "_unreachable", {})
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.001)
     return tmp_path / "cache"
 
 
@@ -110,7 +122,7 @@ def test_a_broken_transfer_goes_on_where_it_broke(web: Downloads) -> None:
 def test_the_next_run_goes_on_where_the_last_one_gave_up(
     web: Downloads, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "TRIES", 1)
+    monkeypatch.setattr(pinned, "TRIES", 1)
     served = Served(CONTENT, breaks=[123_456])
     wanted = artifact(Url(web.serve("/tiny.gguf", served)))
     with pytest.raises(ArtifactUnavailable, match="broke off at 123,456 of 300,000 bytes"):
@@ -124,7 +136,7 @@ def test_another_source_goes_on_where_the_first_one_gave_up(web: Downloads) -> N
     first = Served(CONTENT, breaks=[100_000] + [0] * 10)
     second = Served(CONTENT)
     fetch(artifact(Url(web.serve("/1", first)), Url(web.serve("/2", second))))
-    assert len(first.sent) == artifacts.TRIES
+    assert len(first.sent) == pinned.TRIES
     assert second.sent == [200_000]
 
 
@@ -144,7 +156,7 @@ def test_a_server_that_never_gets_further_is_given_up(web: Downloads) -> None:
     served = Served(CONTENT, ranges=False, breaks=[100_000] * 100)
     with pytest.raises(ArtifactUnavailable, match="broke off at 100,000"):
         fetch(artifact(Url(web.serve("/tiny.gguf", served))))
-    assert len(served.sent) == artifacts.TRIES
+    assert len(served.sent) == pinned.TRIES
 
 
 def test_a_file_that_changed_on_the_server_is_not_patched_together(web: Downloads) -> None:
@@ -195,9 +207,9 @@ def test_an_unreachable_host_is_asked_once(web: Downloads, capsys: pytest.Captur
     began = time.monotonic()
     fetch(artifact(dead, alive))
     assert time.monotonic() - began < 2
-    assert list(artifacts._unreachable) == [dead.url.split("/")[2]]
+    assert list(http._unreachable) == [dead.url.split("/")[2]]
     # Were the host asked again, this would now be another reason.
-    artifacts._unreachable.update(dict.fromkeys(artifacts._unreachable, "known to be away"))
+    http._unreachable.update(dict.fromkeys(http._unreachable, "known to be away"))
     path_of(artifact()).unlink()
     fetch(artifact(dead, alive))
     assert "known to be away" in capsys.readouterr().err
@@ -255,13 +267,13 @@ def test_a_file_placed_by_hand_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -
     path_of(wanted).parent.mkdir(parents=True)
     path_of(wanted).write_bytes(CONTENT)
     hashed: list[Path] = []
-    sha256 = artifacts._sha256
+    sha256 = pinned.sha256_of
 
     def counting(path: Path) -> str:
         hashed.append(path)
         return sha256(path)
 
-    monkeypatch.setattr(artifacts, "_sha256", counting)
+    monkeypatch.setattr(artifacts, "sha256_of", counting)
     assert fetch(wanted) == fetch(wanted) == path_of(wanted)
     assert hashed == [path_of(wanted)]
     os.utime(path_of(wanted))
@@ -382,7 +394,7 @@ def test_a_full_disk_is_one_line(web: Downloads, cache: Path) -> None:
 def test_progress_is_told_in_lines_without_a_terminal(
     web: Downloads, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "LINE_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.05)
     fetch(artifact(Url(web.serve("/tiny.gguf", Served(CONTENT, seconds=0.5)))))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("fetching tiny.gguf (0 MB) from http://")
