@@ -22,6 +22,7 @@ from bibleqa.runs import RunFolder
 from bibleqa.schema import HELPERS, Config, FinetuneConfig
 
 _SAMPLES = 3
+_TUNES_WEIGHTS = ("finetune", "better_together")
 
 
 def plan(config: Config, dataset: Dataset, folder: Path) -> None:
@@ -128,6 +129,8 @@ def result(
     """Show a run's result, a sample of wrong answers, and how to look closer."""
     if summary["unchanged"] and config.optimizer.name != "none":
         out.print("Nothing that the optimizer tried beat the baseline on val: the program is the baseline.")
+        if config.endpoint.kind == "embedded" and config.optimizer.name not in _TUNES_WEIGHTS:
+            out.print("Small models learn by their weights rather than by prompts: optimizer=finetune tunes them.")
     _show(folder, summary)
     if summary["reproduction"]:
         _verdict(summary["reproduction"])
@@ -270,6 +273,7 @@ def _look_closer(folder: RunFolder, summary: Mapping[str, Any]) -> None:
         else:
             rows.append(("look at it", address))
     rows.append(("again", f"python run.py reproduce={place}"))
+    rows.append(("ask it", f"bibleqa promote {place}, then bibleqa chat"))
     out.print()
     for name, text in rows:
         out.print(f"{name:<13} {text}", markup=False)

@@ -260,6 +260,7 @@ def test_the_screen_says_what_the_summary_says(done: Done) -> None:
     assert f"run folder    {done.run.path.relative_to(done.project.root)}\n" in out
     assert summary["run_id"] in out
     assert "reproduce=" in out
+    assert f"bibleqa promote {done.run.path.relative_to(done.project.root)}" in out
     assert "Who begat Son-test-0?" in out, "a sample of wrong answers"
 
 
