@@ -2,8 +2,9 @@
 
     python benchmarks/serving.py
 
-asks it from 200 clients for 60 s, each going on with its conversation as soon as it is answered, with an endpoint that
-answers in 50 ms and 10,000 conversations already kept; prints throughput, latencies, statuses, and the server's memory.
+asks it from 200 clients for 60 s with a context, and for 60 s without, so that verses are found; each goes on with its
+conversation as soon as it is answered, the endpoint answers in 50 ms, and 10,000 conversations are kept already. Prints
+of each throughput, latencies, statuses, and what memory and processor time the server took.
 """
 
 import argparse
@@ -30,6 +31,10 @@ from fake_openai import MODEL
 from bibleqa.serve.sessions import Sessions
 
 SESSIONS = 10_000
+QUESTIONS = {
+    "with a context": ("/api/dspy/ask_with_context", {"context": "[Genesis 5:6] And Seth begat Enos:"}),
+    "verses found": ("/api/dspy/ask", {}),
+}
 TURNS = 5
 """Of a conversation, after which a client begins another."""
 
@@ -41,6 +46,8 @@ class Seen:
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
+    busy: float = 0.0
+    """Seconds of processor time that the server took."""
 
 
 def main() -> None:
@@ -60,8 +67,9 @@ def main() -> None:
             _endpoint(arguments.latency) as address,
             _server(Path(folder), address, arguments.threads) as (url, server),
         ):
-            seen = asyncio.run(_load(url, server, arguments.clients, arguments.seconds))
-    _tell(seen, arguments.seconds)
+            for what in QUESTIONS:
+                print(f"{what}:", flush=True)
+                _tell(asyncio.run(_load(url, server, what, arguments.clients, arguments.seconds)), arguments.seconds)
 
 
 @contextmanager
@@ -97,11 +105,17 @@ def _server(project: Path, address: str, threads: int) -> Iterator[tuple[httpx.U
         process.wait()
 
 
-async def _load(url: httpx.URL, server: psutil.Process, clients: int, seconds: float) -> Seen:
-    seen = Seen()
+async def _load(url: httpx.URL, server: psutil.Process, what: str, clients: int, seconds: float) -> Seen:
+    seen = Seen(busy=-_busy(server))
     end = time.monotonic() + seconds
-    await asyncio.gather(_watch(server, seen, seconds), *(_client(url, n, end, seen) for n in range(clients)))
+    await asyncio.gather(_watch(server, seen, seconds), *(_client(url, what, n, end, seen) for n in range(clients)))
+    seen.busy += _busy(server)
     return seen
+
+
+def _busy(server: psutil.Process) -> float:
+    times = server.cpu_times()
+    return float(times.user + times.system)
 
 
 async def _watch(server: psutil.Process, seen: Seen, seconds: float) -> None:
@@ -110,15 +124,16 @@ async def _watch(server: psutil.Process, seen: Seen, seconds: float) -> None:
         seen.memory.append(server.memory_info().rss / 1e6)
 
 
-async def _client(url: httpx.URL, number: int, end: float, seen: Seen) -> None:
+async def _client(url: httpx.URL, what: str, number: int, end: float, seen: Seen) -> None:
     """Asks over one connection; by hand, since the client shall not be what limits."""
+    path, given = QUESTIONS[what]
     reader, writer = await asyncio.open_connection(url.host, url.port)
     asked = 0
     while time.monotonic() < end:
         question = f"Who begat the son {asked} of the father {number}?"
-        ask = {"question": question, "session_id": f"client-{number}-{asked // TURNS}"}
-        body = json.dumps({**ask, "context": "[Genesis 5:6] And Seth begat Enos:"}).encode()
-        head = f"POST /api/dspy/ask_with_context HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
+        ask = {"question": question, "session_id": f"client-{len(given)}-{number}-{asked // TURNS}"}
+        body = json.dumps({**ask, **given}).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
         begun = time.perf_counter()
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         status, headers = _head(await reader.readuntil(b"\r\n\r\n"))
@@ -141,9 +156,9 @@ def _head(raw: bytes) -> tuple[int, dict[str, str]]:
 def _tell(seen: Seen, seconds: float) -> None:
     took = sorted(seen.seconds)
     shares = ", ".join(f"p{p} {took[min(len(took) - 1, len(took) * p // 100)]:.2f} s" for p in (50, 95, 99))
-    print(f"{len(took) / seconds:.0f} answers a second; {shares}")
-    print("statuses: " + ", ".join(f"{status}: {count:,}" for status, count in sorted(seen.statuses.items())))
-    print("memory at each sixth of the time: " + ", ".join(f"{one:.0f}" for one in seen.memory) + " MB")
+    print(f"  {len(took) / seconds:.0f} answers a second; {shares}; {1000 * seen.busy / len(took):.1f} ms of CPU each")
+    print("  statuses: " + ", ".join(f"{status}: {count:,}" for status, count in sorted(seen.statuses.items())))
+    print("  memory at each sixth of the time: " + ", ".join(f"{one:.0f}" for one in seen.memory) + " MB")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from bibleqa import retrieval
 from bibleqa.checks import CHECKS, Check, Own
 from bibleqa.config import options
 from bibleqa.errors import ConfigError
@@ -146,7 +147,7 @@ class Checked(dspy.Module):
                 asked = _WithFeedback(adapter, feedback, attempt, self._temperature)
             report.count = attempt + 1
             try:
-                with dspy.context(adapter=asked):
+                with dspy.context(adapter=asked), retrieval.watched() as found:
                     prediction = self.module(**inputs)
             except AdapterParseError:
                 if best is None:
@@ -154,7 +155,8 @@ class Checked(dspy.Module):
                 if trace is not None:
                     del trace[mark:]
                 continue  # what cannot be read is no better than the answer at hand
-            failed = complaints(self._checks, inputs, str(prediction.answer))
+            read = {**inputs, "context": retrieval.context_of(found)} if found else inputs
+            failed = complaints(self._checks, read, str(prediction.answer))
             answer = _Answer(prediction, failed, list(trace[mark:]) if trace is not None else [])
             if trace is not None:
                 del trace[mark:]

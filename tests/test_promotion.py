@@ -245,6 +245,20 @@ def test_mlflow_has_the_program_that_is_served_as_champion_and_serves_it(made: M
         assert "Who was first?" in str(asked[2].body["messages"])
 
 
+@pytest.mark.slow
+def test_mlflow_serves_an_embedded_model_and_looks_up_the_verses_that_it_is_asked_from(made: Made) -> None:
+    project = Project(made.project.root.with_name("tiny"), made.server.base_url)
+    shutil.copytree(made.project.root, project.root, ignore=shutil.ignore_patterns("models", "outputs", "ml*"))
+    files = [f"dataset.{split}={split}.jsonl" for split in ("train", "val", "test")]
+    tiny = ["endpoint=embedded_tiny", "optimizer=none", "dataset=jsonl", *files, "dataset.max_test=2"]
+    finished = end(project.start_bare(*tiny, "dataset.max_val=2", "tracking=local"))
+    assert finished.code == 0, finished.err
+    promoted(project, "promote", str(project.last.path))
+    with serving(project, f"sqlite:///{project.root / 'mlflow.db'}") as answered:
+        said = answered({"dataframe_records": [{"question": "Who wept?", "context": "John 11:35"}]})
+    assert said["predictions"][0]["answer"] == "Jesus"
+
+
 @contextmanager
 def serving(project: Project, store: str) -> Iterator[Callable[[dict[str, Any]], Any]]:
     """`mlflow models serve` of the champion; gives what posts a request to it."""

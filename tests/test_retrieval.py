@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from project import Project
 
-from bibleqa import config, evaluation, provenance, retrieval
+from bibleqa import assertions, config, evaluation, provenance, retrieval
 from bibleqa import program as programs
 from bibleqa.data import contexts
 from bibleqa.data.item import Item, Turn
@@ -29,7 +29,7 @@ from bibleqa.nearest import NearestDemos
 from bibleqa.retrieval import named
 from bibleqa.retrieval.local import LocalEmbedder
 from bibleqa.retrieval.vectors import vectors_of, with_neighbours
-from bibleqa.schema import Config, ProgramConfig, RetrieverConfig
+from bibleqa.schema import AssertionsConfig, Config, ProgramConfig, RetrieverConfig
 
 FTS = RetrieverConfig("fts")
 
@@ -279,6 +279,23 @@ def test_a_question_without_context_gets_one_and_another_keeps_its_own() -> None
     with retrieval.watched() as found:
         assert told(program, context="[Genesis 1:1] x")["context"] == "[Genesis 1:1] x"
     assert found == []
+
+
+def test_an_answer_is_held_to_the_verses_that_were_found_for_it() -> None:
+    program, _ = retrieving()
+    checked = assertions.enforce(program, AssertionsConfig("grounded", {"grounded": {}}, attempts=2))
+    asked: list[Asked] = []
+
+    def answers(one: Asked) -> str | Exception:
+        asked.append(one)
+        return chat("Seth" if len(asked) > 1 else "Adam")
+
+    given = {"context": "", "question": "Who begat Enos?", "history": dspy.History(messages=[])}
+    settings = dspy.context(lm=reader(answers), adapter=dspy.ChatAdapter())
+    with settings, assertions.watched() as attempts, retrieval.watched() as found:
+        assert checked(**given).answer == "Seth"
+    assert (attempts.count, attempts.first, attempts.final) == (2, {"grounded": False}, {"grounded": True})
+    assert [passage.reference for passage in found] == ["Genesis 5:6"], "recall is still told"
 
 
 def test_train_questions_have_the_verses_that_their_answers_are_taken_from() -> None:

@@ -24,6 +24,9 @@ def file() -> Path:
 def split(processed: Path, test: Path, minimum: int) -> dict[str, Path]:
     """The JSONL files of the dataset, by split.
 
+    Those of earlier feedback stay: what was said may be corrected in place, and then they alone have the questions that
+    a finished run was made with. `dataset=jsonl` takes them.
+
     Args:
         processed: Where train and val are written, in a folder of their own for each state of feedback and test.
         test: The questions to report on; what is near one of them is in no other split.

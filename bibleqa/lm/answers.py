@@ -90,6 +90,9 @@ class Source:
     """Where the answers that are used are written down."""
     budget: Budget | None = None
     """What may be spent on those that are asked."""
+    passing: bool = False
+    """Whether they are a conversation's: the latest are known for a while, and none are written down. What people ask
+    must not fill memory and disk for ever, and is theirs to delete."""
     tell: Callable[[str], None] = log.debug
     """Called with a sentence when an endpoint keeps its callers waiting, which the log says in any case."""
 
@@ -316,6 +319,8 @@ def of(endpoint: EndpointConfig, source: Source) -> Kept:
     """
     if not isinstance(dspy.__dict__.get("cache"), _OfWhoIsAsked):
         dspy.cache = _OfWhoIsAsked()
+    if source.passing:
+        return Kept(_in_memory(_LATEST), endpoint)
     if source.recorded:
         recorded = read_archive(source.recorded / "answers.jsonl")
         known = {key: answer for (named, key), answer in recorded.items() if named == _place(endpoint)}
@@ -333,7 +338,17 @@ def of(endpoint: EndpointConfig, source: Source) -> Kept:
 
 def unkept(endpoint: EndpointConfig) -> Kept:
     """Answers that the asker keeps itself: those about the whole text are too many to stand beside the others."""
-    return Kept(Cache(enable_disk_cache=False, enable_memory_cache=False, disk_cache_dir=None), endpoint)
+    return Kept(_in_memory(0), endpoint)
+
+
+_LATEST = 1000
+"""Answers that are known while conversations pass; some 3 MB."""
+
+
+def _in_memory(most: int) -> Cache:
+    return Cache(
+        enable_disk_cache=False, enable_memory_cache=most > 0, disk_cache_dir=None, memory_max_entries=most or 1
+    )
 
 
 def _place(endpoint: EndpointConfig) -> str:

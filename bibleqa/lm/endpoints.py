@@ -101,6 +101,11 @@ class _LM(dspy.LM):
         self._kept = kept
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(meter := dspy.settings.get("usage_tracker"), Meter):
+            meter.prompt = tuple(
+                {"role": str(message["role"]), "content": str(message["content"])}
+                for message in kwargs.get("messages") or ()
+            )
         with answers.in_use(self._kept), _never_a_zero():
             return super().__call__(*args, **kwargs)
 

@@ -55,6 +55,8 @@ class Meter(BaseCallback):
         self.errors: list[BaseException] = []
         self.last: Reply | None = None
         """The latest reply; only where one call is made after the other is it known whose that is."""
+        self.prompt: tuple[dict[str, str], ...] = ()
+        """What was asked last, as messages of a role and a content."""
         self._parent = parent
         self._lock = threading.Lock()
 

@@ -135,10 +135,20 @@ def config_of(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: It does not fit this version, or the overrides do not fit it.
     """
+    return _checked(path, said(path, overrides))
+
+
+def said(path: Path, overrides: Sequence[str] = ()) -> list[str]:
+    """Overrides, after those that give the addresses which were said when a program was promoted.
+
+    Args:
+        path: Its folder.
+        overrides: As for run.py; a group that they change has no address from before.
+    """
     saved = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
     changed = {override.partition("=")[0].partition(".")[0] for override in overrides}
-    said = {key: saved[group][own] for key in _ELSEWHERE for group, own in [key.split(".")] if group not in changed}
-    return _checked(path, [*(f"{key}={reproduce.quoted(value)}" for key, value in said.items()), *overrides])
+    kept = {key: saved[group][own] for key in _ELSEWHERE for group, own in [key.split(".")] if group not in changed}
+    return [*(f"{key}={reproduce.quoted(value)}" for key, value in kept.items()), *overrides]
 
 
 def folder() -> Path:

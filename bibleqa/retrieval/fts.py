@@ -3,9 +3,10 @@
 import hashlib
 import re
 import sqlite3
+import threading
 from contextlib import closing
-from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 from filelock import FileLock
 
@@ -36,6 +37,9 @@ class FullText:
 
     name = "fts"
 
+    def __init__(self) -> None:
+        self._opened = threading.local()
+
     def scores(self, text: str, depth: int) -> dict[int, float]:
         """The ids of the best verses with their scores, 1 for the best of all."""
         if not (wanted := _query(text)):
@@ -43,15 +47,21 @@ class FullText:
         found = self._index.execute(_SEARCH, (wanted, depth)).fetchall()
         return {verse: score / found[0][1] for verse, score in found}
 
-    @cached_property
+    @property
     def _index(self) -> sqlite3.Connection:
+        """A connection of this thread's own: on one, searches would wait for each other."""
+        if not hasattr(self._opened, "index"):
+            self._opened.index = self._open()
+        return cast(sqlite3.Connection, self._opened.index)
+
+    def _open(self) -> sqlite3.Connection:
         path = _place()
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
                     _build(path)
-        return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
 
     def __deepcopy__(self, memo: object) -> "FullText":
         return self

@@ -69,13 +69,18 @@ _found: ContextVar[list[Passage] | None] = ContextVar("found", default=None)
 
 @contextmanager
 def watched() -> Iterator[list[Passage]]:
-    """What is retrieved for the question that is asked inside; nothing where it has a context of its own."""
+    """What is retrieved for the question that is asked inside; nothing where it has a context of its own.
+
+    Whoever watches from further outside is told of it as well.
+    """
     found: list[Passage] = []
     token = _found.set(found)
     try:
         yield found
     finally:
         _found.reset(token)
+        if found:
+            note(found)
 
 
 def note(passages: Sequence[Passage]) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import dspy
-from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError, LMAuthError, LMError, LMInvalidRequestError
 
 from bibleqa import adapters, assertions, formats, retrieval
@@ -23,6 +22,7 @@ from bibleqa.data.item import Item, Turn
 from bibleqa.data.kjv import Bible, Verse, context_of, kjv
 from bibleqa.errors import BibleQAError, ConfigError, EndpointUnusable, Stopped
 from bibleqa.lm import endpoints, listening
+from bibleqa.lm.answers import Source
 from bibleqa.lm.health import short
 from bibleqa.lm.meter import Meter
 from bibleqa.results import past
@@ -63,14 +63,15 @@ class Answerer:
             ConfigError: There is no such program, or it does not go with the overrides.
             EndpointUnusable: There is no address or key of the endpoint.
         """
+        source = Source(passing=True)
         self.config = _patient(formats.settled(models.config_of(folder, overrides)))
         self.about = _about(folder, self.config)
         self._adapter = adapters.build(self.config.adapter)
-        self._program = _program(self.config, folder)
         self._written = context_of if folder else _for_anybody
         self._bible = kjv()
         self.lexicon = Lexicon(Corpus(sources.ensure_store(self.config.corpus)))
-        self.retriever = retriever or retrieval.build(self.config.retriever, self.config.embedder)
+        self.retriever = retriever or retrieval.build(self.config.retriever, self.config.embedder, source)
+        self._program = _program(self.config, folder, self.retriever, source)
 
     def probe(self) -> endpoints.Health:
         """Load the model, or see that its endpoint answers.
@@ -172,8 +173,8 @@ class Answerer:
 
     def _ask(self, item: Item) -> Answered:
         """The program's answer."""
-        meter, asked = Meter(), _Asked()
-        settings = {"adapter": self._adapter, "disable_history": True, **meter.settings, "callbacks": [meter, asked]}
+        meter = Meter()
+        settings = {"adapter": self._adapter, "disable_history": True, **meter.settings}
         with (
             assertions.watched() as attempts,
             adapters.watched() as readings,
@@ -196,7 +197,7 @@ class Answerer:
             context=item.context,
             checks=dict(attempts.final),
             attempts=attempts.count,
-            prompt=asked.messages,
+            prompt=meter.prompt,
             raw=meter.last.text if meter.last else None,
             **said,
         )
@@ -233,20 +234,6 @@ class _Pieces:
         self._left = True
 
 
-class _Asked(BaseCallback):
-    """Keeps what the model was asked last."""
-
-    def __init__(self) -> None:
-        self.messages: tuple[dict[str, str], ...] = ()
-
-    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """DSPy: a call begins."""
-        self.messages = tuple(
-            {"role": str(message["role"]), "content": str(message["content"])}
-            for message in inputs.get("messages") or ()
-        )
-
-
 def _patient(settled: Config) -> Config:
     """The config with an endpoint as a person is ready to wait for it.
 
@@ -257,9 +244,10 @@ def _patient(settled: Config) -> Config:
     return replace(settled, endpoint=endpoint)
 
 
-def _program(settled: Config, folder: Path | None) -> dspy.Module:
-    lm = endpoints.connect(settled.endpoint)
-    program = assertions.enforce(programs.build(settled.program), settled.assertions, settled.plugins)
+def _program(settled: Config, folder: Path | None, retriever: Retriever, source: Source) -> dspy.Module:
+    lm = endpoints.connect(settled.endpoint, source)
+    built = programs.build(settled.program, retriever, settled.retriever.k)
+    program = assertions.enforce(built, settled.assertions, settled.plugins)
     if folder:
         if settled.endpoint.kind != "embedded" and past.find(str(folder)).summary["weights"]:
             raise ConfigError(

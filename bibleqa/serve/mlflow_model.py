@@ -2,23 +2,21 @@
 
     MLFLOW_TRACKING_URI=sqlite:///mlflow.db mlflow models serve -m models:/bibleqa@champion --env-manager local
 
-It takes a question, and a context and a history if there are any; it gives an answer, or none where what the model
-said cannot be read. This package must be installed where it runs.
+It takes a question, and a context and a history if there are any, and answers as `bibleqa serve` does; it gives no
+answer where what the model said cannot be read. This package must be installed where it runs.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-import dspy
 import pandas as pd
-from dspy.utils.exceptions import AdapterParseError
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from bibleqa import adapters, assertions, promotion
-from bibleqa import program as programs
-from bibleqa.data.item import Item, Turn
-from bibleqa.lm import endpoints
+from bibleqa import promotion, reproduce
+from bibleqa.data.item import Turn
+from bibleqa.results import past
+from bibleqa.serve.answerer import Answerer
 
 
 class PromotedProgram(PythonModel):
@@ -27,33 +25,24 @@ class PromotedProgram(PythonModel):
     def load_context(self, context: Any) -> None:
         """Build the program of the folder that MLflow keeps."""
         folder = Path(context.artifacts["program"])
-        config = promotion.config_of(folder)
-        lm = endpoints.connect(config.endpoint)
-        program = assertions.enforce(programs.build(config.program), config.assertions, config.plugins)
-        self._program = programs.of_run(program, folder, lm)
-        self._settings = {"lm": self._program.get_lm(), "adapter": adapters.build(config.adapter)}
+        # Who lets MLflow load a model lets it run the model's code: its checks are no further trust.
+        plugins = reproduce.quoted(past.find(str(folder)).config["plugins"])
+        self._answerer = Answerer(folder, promotion.said(folder, [f"plugins={plugins}"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """The answer to each row of a table of questions."""
         return pd.DataFrame({"answer": [self._answer(row) for row in model_input.to_dict("records")]}, dtype=object)
 
     def _answer(self, row: dict[str, Any]) -> str | None:
-        turns: Any = row.get("history")
-        asked = Item(
-            id="asked",
-            context=row["context"] if isinstance(row.get("context"), str) else "",
-            question=row["question"],
-            answer="",
-            history=tuple(Turn(turn["question"], turn["answer"]) for turn in turns) if _is_there(turns) else (),
-        )
-        with dspy.context(**self._settings):
-            try:
-                return str(self._program(**programs.example(asked).inputs()).answer)
-            except AdapterParseError:
-                return None
+        turns, context = row.get("history"), row.get("context")
+        return self._answerer.answer(
+            row["question"],
+            context=context if isinstance(context, str) else None,
+            history=[Turn(turn["question"], turn["answer"]) for turn in turns] if _is_there(turns) else (),
+        ).answer
 
 
-def _is_there(turns: Any) -> bool:
+def _is_there(turns: Any) -> TypeGuard[list[dict[str, str]]]:
     """Whether a cell of a table holds turns: an empty one holds NaN or None."""
     return hasattr(turns, "__iter__")
 

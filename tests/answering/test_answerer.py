@@ -13,7 +13,7 @@ import pytest
 from dummies import built
 from fake_openai import MODEL, Fault, Server, Verbatim, cut_off, html, reset, status
 
-from bibleqa import config
+from bibleqa import assertions, config
 from bibleqa import program as programs
 from bibleqa.data.item import Turn
 from bibleqa.errors import ConfigError, EndpointUnusable
@@ -162,8 +162,9 @@ def test_pieces_come_before_the_answer_is_whole(opened: Opened, server: Server) 
 
 
 def test_an_answer_that_is_known_comes_in_one_piece(opened: Opened, server: Server) -> None:
-    first = streamed(list(opened().stream(CREATED)))
-    again = streamed(list(opened().stream(CREATED)))
+    answerer = opened()
+    first = streamed(list(answerer.stream(CREATED)))
+    again = streamed(list(answerer.stream(CREATED)))
 
     assert again[0] == ["God"]
     assert again[1].answer == first[1].answer
@@ -316,6 +317,19 @@ def test_a_text_cannot_make_dspy_fetch_or_attach_anything(opened: Opened, server
     assert all(isinstance(message["content"], str) for message in server.chats[-1].body["messages"])
 
 
+def test_a_program_that_retrieves_is_served_and_its_answer_held_to_the_verses(opened: Opened) -> None:
+    answerer = opened("program=retrieve_then_answer", "assertions=grounded", "assertions.attempts=1")
+    assert answerer.answer("Who wept? It is in John 11:35").checks == {"grounded": False}
+    assert answerer.answer(CREATED, context="Genesis 1:1").checks == {"grounded": True}
+
+
+def test_what_is_asked_is_known_for_a_while_and_not_written_down(opened: Opened, server: Server, project: Path) -> None:
+    answerer = opened()
+    assert [answerer.answer(CREATED).answer for _ in range(2)] == ["God", "God"]
+    assert len(server.chats) == 1
+    assert not list(project.glob("**/.cache"))
+
+
 def test_the_unoptimized_program_says_so(opened: Opened) -> None:
     assert opened().about == (
         f"the unoptimized program: nothing is promoted yet; bibleqa promote <run> (asking {MODEL})"
@@ -347,6 +361,22 @@ def test_an_optimized_program_answers_with_its_demos_and_reads_verses_as_it_lear
     assert answered.context == f"[Genesis 1:1] {VERSE}"
     assert "A shown Jesus" in str(server.chats[-1].body["messages"])
     assert answerer.about == f"models/best: theological 81.2%, 95 % interval 70.0% to 90.0%, n 40 (asking {MODEL})"
+
+
+def test_checks_of_ones_own_are_served_by_who_names_their_module(
+    best: Path, endpoint: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_checks.py").write_text("def brief(inputs, answer):\n    return 'Be brief.'\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    checks = "+assertions.checks={brief:{function:own_checks.brief}}"
+    settled = config.compose([*endpoint, "optimizer=none", "plugins=[own_checks]", checks, "assertions.attempts=1"])
+    program = assertions.enforce(programs.build(settled.program), settled.assertions, settled.plugins)
+    (best / "config.yaml").write_text(config.to_yaml(settled), encoding="utf-8")
+    (best / "program.json").write_text(json.dumps(programs.dump(program)), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"own_checks\.brief: .*; allow it with plugins=\[own_checks\]"):
+        Answerer(best)
+    served = Answerer(best, ["plugins=[own_checks]"])
+    assert served.answer(CREATED, context="Genesis 1:1").checks == {"brief": False}
 
 
 def test_a_program_is_served_by_another_endpoint_when_told_so(best: Path, endpoint: list[str]) -> None:
