@@ -110,9 +110,20 @@ class Project:
             text=True,
         )
 
+    def bibleqa(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command `bibleqa`."""
+        return subprocess.Popen(
+            [sys.executable, "-c", "import sys; from bibleqa.cli import main; sys.exit(main())", *arguments],
+            cwd=self.root,
+            env={**self.environment(), "PYTHONPATH": str(HOME), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def environment(self) -> dict[str, str]:
         """What a run has in its environment."""
-        unwanted = ("OPENAI_", "LM_STUDIO_", "MLFLOW_", "HYDRA_", "BIBLEQA_PROJECT", "COLUMNS")
+        unwanted = ("OPENAI_", "LM_STUDIO_", "MLFLOW_", "HYDRA_", "BIBLEQA_PROJECT", "BIBLEQA_TOKEN", "COLUMNS")
         own = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         return {**own, "BIBLEQA_PROJECT": str(self.root), "PYTHONIOENCODING": "utf-8", **self.variables}
 

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from bibleqa.data.item import Turn
 from bibleqa.data.kjv import kjv
 from bibleqa.retrieval import Passage
-from bibleqa.serve.answer import Answered, Citation
+from bibleqa.serve.answer import Answered, Citation, Piece
 from bibleqa.serve.api import Api
 from bibleqa.serve.ports import Choice, Parts
 from bibleqa.serve.sessions import Bounds, Sessions
@@ -32,12 +32,14 @@ class Scripted:
         asked: Every question with its context and history.
         error: Raised instead of an answer.
         hold: What an answer waits for, once it is clear.
+        looks: How it was looked at, `glance` or `probe`, each time.
     """
 
     say: Callable[[str], str | None] = lambda question: f"You ask: {question}"
     asked: list[tuple[str, str | None, list[Turn]]] = field(default_factory=list)
     error: Exception | None = None
     hold: threading.Event = field(default_factory=threading.Event)
+    looks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.hold.set()
@@ -50,13 +52,23 @@ class Scripted:
         cited = tuple(Citation(verse.reference, verse.text) for verse in kjv().cited(context or ""))
         return Answered(self.say(question), context or "", cited, checks={"not_empty": True}, seconds={"total": 0.01})
 
-    def stream(
-        self, question: str, *, context: str | None = None, history: Sequence[Turn] = ()
-    ) -> Iterator[str | Answered]:
+    def stream(self, question: str, *, context: str | None = None, history: Sequence[Turn] = ()) -> Iterator[Piece]:
         answered = self.answer(question, context=context, history=history)
+        yield answered.citations
         for word in (answered.answer or "").split():
             yield f"{word} "
         yield answered
+
+    def glance(self) -> None:
+        self._look("glance")
+
+    def probe(self) -> None:
+        self._look("probe")
+
+    def _look(self, how: str) -> None:
+        self.looks.append(how)
+        if self.error:
+            raise self.error
 
     def search(self, question: str, k: int, history: Sequence[Turn] = ()) -> list[Passage]:
         return [Passage(verse.reference, verse.text, "scripted") for verse in kjv().verses[:k]]
@@ -109,7 +121,7 @@ def serving(project: Path, *parts: Any, **other: Any) -> Iterator[TestClient]:
         application(project, *parts, **other) as api,
         TestClient(api.app, HERE, raise_server_exceptions=False) as client,
     ):
-        while "load" not in other and not api.readiness.is_ready:
+        while "load" not in other and not api.readiness.is_loaded:
             time.sleep(0.001)
         yield client
 
@@ -122,7 +134,7 @@ def listening(project: Path, *parts: Any, **other: Any) -> Iterator[tuple[str, A
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            while not api.readiness.is_ready:
+            while "load" not in other and not api.readiness.is_loaded:
                 time.sleep(0.001)
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", api
         finally:

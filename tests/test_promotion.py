@@ -30,6 +30,7 @@ from bibleqa import program as programs
 from bibleqa.errors import ConfigError
 from bibleqa.lm import endpoints
 from bibleqa.promotion import registry
+from bibleqa.serve import loading
 
 
 @dataclass
@@ -110,6 +111,8 @@ def test_the_card_says_what_the_program_is_and_how_it_scored(at: Made) -> None:
 def test_what_a_person_has_to_know_is_said(at: Made, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["promote", str(at.run("none").path)]) == 0
     assert "note: its program is the unoptimized one" in capsys.readouterr().out
+    (remark,) = loading.choose(None).card["remarks"]
+    assert remark.startswith("its program is the unoptimized one")
     assert cli.main(["models"]) == 0
     shown = capsys.readouterr().out
     assert "predict-none-" in shown
@@ -212,12 +215,9 @@ def test_a_champion_file_of_somebody_elses_leads_nowhere(at: Made) -> None:
 
 def promoted(project: Project, *arguments: str) -> str:
     """What `bibleqa promote` says, in a process of its own."""
-    environment = {**project.environment(), "PYTHONPATH": str(HOME)}
-    code = "import sys; from bibleqa import cli; sys.exit(cli.main())"
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, cwd=HOME, env=environment, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    return done.stdout
+    done = end(project.bibleqa(*arguments), within=120)
+    assert (done.code, done.err) == (0, ""), done.out + done.err
+    return done.out
 
 
 @pytest.mark.slow
@@ -243,6 +243,9 @@ def test_mlflow_has_the_program_that_is_served_as_champion_and_serves_it(made: M
         assert all(shows_demos(one) for one in asked)
         assert "[Genesis 50:2]" in asked[1].text
         assert "Who was first?" in str(asked[2].body["messages"])
+        # A row without a history, beside one that has one, comes with NaN in its place.
+        said = answered({"dataframe_records": [follow_up, rows[0]]})
+        assert said == {"predictions": [{"answer": "Father-test-2"}, {"answer": "Father-val-0"}]}
 
 
 @pytest.mark.slow

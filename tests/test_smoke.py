@@ -1,11 +1,14 @@
 """A run as on a bare machine: the real King James text, the real SmolLM2, no key, no server."""
 
+import signal
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import httpx
 import pytest
-from project import Finished, Project, end
+from project import Finished, Project, awaiting, end
 
 pytestmark = pytest.mark.slow
 
@@ -73,3 +76,31 @@ def test_the_saved_program_gives_the_same_answers_in_another_process_and_order(
         again = pool.submit(answers_again, str(project.root), str(project.last.path)).result(timeout=240)
 
     assert again == said
+
+
+def test_the_page_and_the_program_answer_within_ten_seconds_of_the_start_of_the_server(
+    project: Project, finished: Finished
+) -> None:
+    promoted = end(project.bibleqa("promote", str(project.last.path), "--anyway"))
+    assert promoted.code == 0, promoted.err
+
+    begun = time.monotonic()
+    process = project.bibleqa("serve", "--port=0")
+    with awaiting(process):
+        assert process.stdout
+        address = process.stdout.readline().split("/ask")[0]
+        with httpx.Client(base_url=address, timeout=60) as client:
+            assert "Ask the Bible" in client.get("/ask").text
+            while (ready := client.get("/health/ready")).status_code == 503:
+                assert time.monotonic() < begun + 60, ready.text
+                time.sleep(0.02)
+            seconds = time.monotonic() - begun  # the model is loaded and has answered its first question
+            reply = client.post("/api/dspy/ask", json={"question": "Who created the heavens?"})
+        process.send_signal(signal.SIGINT)
+        assert end(process).code == 0
+
+    answered = reply.json()
+    assert reply.status_code == 200, answered
+    assert len(answered["citations"]) == 5
+    assert answered["attempts"] == 1
+    assert seconds < 10

@@ -68,13 +68,13 @@ def _save(place: Path, folder: Path, card: Mapping[str, Any]) -> None:
     from mlflow import pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-    from mlflow.types.schema import Array, Object, Property
+    from mlflow.types.schema import AnyType
 
-    turn = Object([Property("question", DataType.string), Property("answer", DataType.string)])
     asked: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, "question"),
         ColSpec(DataType.string, "context", required=False),
-        ColSpec(Array(turn), "history", required=False),
+        # Of a table in which some rows have a history, the others have NaN there, which an Array does not take.
+        ColSpec(AnyType(), "history", required=False),
     ]
     with warnings.catch_warnings():
         # It would have the model answer an example, which costs, only to see what the signature says already.

@@ -75,3 +75,7 @@ class Answered:
         content = asdict(self)
         del content["prompt"], content["raw"]
         return content
+
+
+Piece = tuple[Citation, ...] | str | Answered
+"""Of an answer as it comes: first the verses that it will rest on, then its text bit by bit, and at last the whole."""

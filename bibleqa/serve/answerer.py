@@ -29,7 +29,7 @@ from bibleqa.results import past
 from bibleqa.retrieval import Retriever, named
 from bibleqa.schema import Config, EndpointConfig
 from bibleqa.serve import lexicon, models
-from bibleqa.serve.answer import Answered, Citation
+from bibleqa.serve.answer import Answered, Citation, Piece
 from bibleqa.serve.lexicon import Lexicon
 from bibleqa.serve.pieces import answer_so_far
 
@@ -81,6 +81,15 @@ class Answerer:
         """
         return endpoints.probe(self.config.endpoint, self._program.predictors()[0].lm)
 
+    def glance(self) -> None:
+        """See that the endpoint is there; its model is asked nothing, which would cost.
+
+        Raises:
+            EndpointUnusable: It is not.
+        """
+        if self.config.endpoint.kind != "embedded":
+            endpoints.models(self.config.endpoint)
+
     def answer(self, question: str, *, context: str | None = None, history: Sequence[Turn] = ()) -> Answered:
         """Answer a question.
 
@@ -94,6 +103,16 @@ class Answerer:
             ConfigError: There is no question, the context names verses that do not exist, or all of it is too long.
             EndpointUnusable: The model does not answer; the next question may go well.
         """
+        return self._answer(question, context, history, lambda found: None)
+
+    def _answer(
+        self,
+        question: str,
+        context: str | None,
+        history: Sequence[Turn],
+        tell: Callable[[Sequence[tuple[Verse, str]]], None],
+    ) -> Answered:
+        """The answer; `tell` is called with the verses, each with how it came, before a model is asked."""
         begun = time.perf_counter()
         if not question.strip():
             raise ConfigError("a question is wanted")
@@ -101,6 +120,7 @@ class Answerer:
         text, found = self._at_hand(question, context, history)
         verses = [verse for verse, _ in found]
         retrieved = time.perf_counter()
+        tell(found)
         about_words = self.lexicon.has_words and lexicon.is_of_words(question)
         if about_words and (word := self.lexicon.asked(question, verses, history)):
             # Which word stands there is known: a model would have to copy it, and small ones do so badly.
@@ -110,42 +130,43 @@ class Answerer:
                 text = f"{text}\n{notes}"
             said = self._ask(Item("", text, question, "", history))
         ended = time.perf_counter()
-        mentioned = f"{question} {said.answer or ''}"
-        cited = tuple(
-            Citation(verse.reference, verse.text, how, self.lexicon.words(verse, mentioned)) for verse, how in found
-        )
+        cited = self._cited(found, f"{question} {said.answer or ''}")
         seconds = {"retrieval": retrieved - begun, "model": ended - retrieved, "total": time.perf_counter() - begun}
         return replace(said, citations=cited, seconds={what: round(taken, 3) for what, taken in seconds.items()})
 
     def stream(
         self, question: str, *, context: str | None = None, history: Sequence[Turn] = ()
-    ) -> Generator[str | Answered, None, None]:
-        """Answer a question as `answer` does, in pieces as the model writes them, and at last the whole.
+    ) -> Generator[Piece, None, None]:
+        """Answer a question as `answer` does: the verses at once, then the text as the model writes it, then the whole.
 
-        The pieces are the answer of the model's first reply. Where a check fails it, or it cannot be read, the model
-        is asked again: what stands is the answer of what comes last, and pieces that do not make it up do not. To
+        The text is the answer of the model's first reply. Where a check fails it, or it cannot be read, the model is
+        asked again: what stands is the answer of what comes last, and text that does not make it up does not. The
+        verses come with the original words that the question mentions, in the whole with those of the answer too. To
         leave off early ends the asking.
         """
-        heard: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        heard: queue.SimpleQueue[tuple[Citation, ...] | str | None] = queue.SimpleQueue()
         listener = _Pieces(heard.put)
         future: Future[Answered] = Future()
+
+        def tell(found: Sequence[tuple[Verse, str]]) -> None:
+            heard.put(self._cited(found, question))
 
         def work() -> None:
             try:
                 with listening.by(listener):
-                    future.set_result(self.answer(question, context=context, history=history))
+                    future.set_result(self._answer(question, context, history, tell))
             except BaseException as error:  # noqa: BLE001  whoever asked gets it
                 future.set_exception(error)
             heard.put(None)
 
         threading.Thread(target=work, name="answer", daemon=True).start()
         try:
-            any_piece = False
+            any_text = False
             while (piece := heard.get()) is not None:
-                any_piece = True
+                any_text = any_text or isinstance(piece, str)
                 yield piece
             answered = future.result()
-            if answered.answer and not any_piece:
+            if answered.answer and not any_text:
                 yield answered.answer
             yield answered
         finally:
@@ -170,6 +191,12 @@ class Answerer:
             for verse in self._bible.passage(passage.reference):
                 found.setdefault(verse, passage.found)
         return self._written(list(found)), list(found.items())
+
+    def _cited(self, found: Sequence[tuple[Verse, str]], about: str) -> tuple[Citation, ...]:
+        """Verses as they are shown, with the original words that a text mentions."""
+        return tuple(
+            Citation(verse.reference, verse.text, how, self.lexicon.words(verse, about)) for verse, how in found
+        )
 
     def _ask(self, item: Item) -> Answered:
         """The program's answer."""

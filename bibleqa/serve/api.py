@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from bibleqa.data import sources
 from bibleqa.serve import messages, problems
 from bibleqa.serve.admission import Admission
-from bibleqa.serve.asking import Asked, Asking, Reply, history_of
+from bibleqa.serve.asking import Asked, Asking, Told, history_of
 from bibleqa.serve.board import Board
 from bibleqa.serve.gate import Gate
 from bibleqa.serve.lookup import Lookup
@@ -23,7 +23,7 @@ from bibleqa.serve.messages import SessionId
 from bibleqa.serve.monitoring import Monitoring
 from bibleqa.serve.ports import Choice
 from bibleqa.serve.problems import Problem, problem_of
-from bibleqa.serve.readiness import Readiness
+from bibleqa.serve.readiness import Readiness, not_ready
 from bibleqa.serve.sessions import Sessions
 
 PAGE = Path(__file__).parent / "page"
@@ -48,14 +48,15 @@ _ASKED = {
 _EVENT = {
     "type": "object",
     "properties": {
-        "event": {"type": "string", "enum": ["token", "citations", "answer", "error"]},
+        "event": {"type": "string", "enum": ["citations", "token", "answer", "error"]},
         "data": {"type": "string", "description": "JSON."},
     },
     "required": ["event", "data"],
 }
 _EVENTS = (
-    "An answer; with `stream` or `Accept: text/event-stream`, events: `token` (`{text}`) as they come, then "
-    "`citations` and `answer` (as in JSON), or `error` (as of every refusal)."
+    "An answer; with `stream` or `Accept: text/event-stream`, events: `citations` as soon as the verses are there, "
+    "`token` (`{text}`) as the model writes, and `answer` (as in JSON, which is what stands), or `error` (as of every "
+    "refusal)."
 )
 
 
@@ -70,7 +71,7 @@ class Api:
 
     Attributes:
         app: What a server runs.
-        readiness: Whether the model is loaded.
+        readiness: Whether questions can be answered.
         admission: Who is inside.
     """
 
@@ -108,7 +109,7 @@ class Api:
                 "answers_under_way": ("Answers that are being made.", lambda: self.admission.under_way),
                 "answers_waiting": ("Questions in the queue.", lambda: self.admission.waiting),
                 "sessions": ("Conversations that are kept.", lambda: len(sessions)),
-                "ready": ("Whether the model is loaded.", lambda: self.readiness.is_ready),
+                "ready": ("Whether questions can be answered.", lambda: self.readiness.now() is None),
             }
         )
         self._asking = Asking(self.readiness, sessions, self.admission, self._monitoring, choice.card["name"], seconds)
@@ -233,20 +234,17 @@ class Api:
             return messages.Live()
 
         @app.get("/health/ready", responses=_responses(503))
-        async def ready() -> messages.Ready:
+        def ready() -> messages.Ready:
             """Whether questions can be answered."""
-            self.readiness.parts  # noqa: B018
+            if message := self.readiness.now():
+                raise not_ready(message)
             return messages.Ready()
 
         @app.get("/health")
-        async def health() -> messages.Health:
+        def health() -> messages.Health:
             """Both, and what is served."""
-            return messages.Health(
-                live=True,
-                ready=self.readiness.is_ready,
-                message=self.readiness.message,
-                served=dict(self._choice.card),
-            )
+            message = self.readiness.now()
+            return messages.Health(live=True, ready=message is None, message=message, served=dict(self._choice.card))
 
         @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
         def metrics() -> Response:
@@ -262,14 +260,12 @@ class Api:
         return StreamingResponse(_events(first, pieces), media_type=_STREAM)
 
 
-async def _events(first: str | Reply, rest: AsyncIterator[str | Reply]) -> AsyncIterator[bytes]:
+async def _events(first: Told, rest: AsyncIterator[Told]) -> AsyncIterator[bytes]:
     async with aclosing(rest):  # type: ignore[type-var]
         try:
-            for event in _of(first):
-                yield event
+            yield _of(first)
             async for piece in rest:
-                for event in _of(piece):
-                    yield event
+                yield _of(piece)
         except Exception as error:  # noqa: BLE001  # the status is sent: only an event can say it
             problem = problem_of(error)
             if problem.status == 500:
@@ -277,10 +273,13 @@ async def _events(first: str | Reply, rest: AsyncIterator[str | Reply]) -> Async
             yield _event("error", problem.to_dict())
 
 
-def _of(piece: str | Reply) -> list[bytes]:
-    if isinstance(piece, str):
-        return [_event("token", {"text": piece})]
-    return [_event("citations", piece["citations"]), _event("answer", piece)]
+def _of(piece: Told) -> bytes:
+    match piece:
+        case str():
+            return _event("token", {"text": piece})
+        case list():
+            return _event("citations", piece)
+    return _event("answer", piece)
 
 
 def _event(name: str, data: Any) -> bytes:

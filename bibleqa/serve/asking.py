@@ -6,14 +6,14 @@ import secrets
 import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from fastapi import Request
 
 from bibleqa.data.item import Turn
 from bibleqa.serve.admission import Admission
-from bibleqa.serve.answer import Answered
+from bibleqa.serve.answer import Answered, Piece
 from bibleqa.serve.messages import Ask, AskWithContext
 from bibleqa.serve.monitoring import Monitoring
 from bibleqa.serve.problems import Problem
@@ -22,6 +22,8 @@ from bibleqa.serve.sessions import Kept, Sessions
 
 T = TypeVar("T")
 Reply = dict[str, Any]
+Told = list[dict[str, Any]] | str | Reply
+"""Of an answer as it comes, as JSON: its verses, some of its text, or the whole."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Asking:
 
         def work() -> Reply | None:
             history = history_of(self.sessions.turns(asked.session))
-            answered = answers.answer(asked.question, context=asked.context, history=history)
+            with self.readiness.heeding():
+                answered = answers.answer(asked.question, context=asked.context, history=history)
             return None if gone.is_set() else self._keep(asked, len(history), answered)
 
         future = self.admission.submit(work)
@@ -85,22 +88,22 @@ class Asking:
             gone.set()
             future.cancel()
 
-    async def stream(self, request: Request, asked: Asked) -> AsyncIterator[str | Reply]:
-        """Pieces of the answer's text, and the answer; raises as `answer` does."""
+    async def stream(self, request: Request, asked: Asked) -> AsyncIterator[Told]:
+        """The verses, the answer's text as it comes, and the answer; raises as `answer` does."""
         answers = self.readiness.parts.answers
         gone = threading.Event()
-        pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
+        pieces: asyncio.Queue[Told | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         until = loop.time() + self.seconds
 
         def work() -> None:
             history = history_of(self.sessions.turns(asked.session))
-            with closing(answers.stream(asked.question, context=asked.context, history=history)) as stream:  # type: ignore[type-var]
+            stream = answers.stream(asked.question, context=asked.context, history=history)
+            with self.readiness.heeding(), closing(stream):  # type: ignore[type-var]
                 for piece in stream:
                     if gone.is_set():
                         return
-                    told = self._keep(asked, len(history), piece) if isinstance(piece, Answered) else piece
-                    loop.call_soon_threadsafe(pieces.put_nowait, told)
+                    loop.call_soon_threadsafe(pieces.put_nowait, self._told(asked, len(history), piece))
 
         future = self.admission.submit(work)
         ended = asyncio.wrap_future(future)
@@ -125,6 +128,11 @@ class Asking:
         finally:
             work.cancel()
             left.cancel()
+
+    def _told(self, asked: Asked, history_length: int, piece: Piece) -> Told:
+        if isinstance(piece, Answered):
+            return self._keep(asked, history_length, piece)
+        return piece if isinstance(piece, str) else [asdict(citation) for citation in piece]
 
     def _keep(self, asked: Asked, history_length: int, answered: Answered) -> Reply:
         # A model may write half of a surrogate pair, which is in no JSON and no database.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bibleqa import feedback, promotion
+from bibleqa.promotion import model_card
 from bibleqa.results import past
 from bibleqa.schema import TheologicalConfig
 from bibleqa.serve import models
@@ -23,9 +24,15 @@ def choose(model: str | None, overrides: Sequence[str] = ()) -> Choice:
     settings = models.config_of(folder, overrides)
     terms = settings.metric.terms if isinstance(settings.metric, TheologicalConfig) else {}
     if folder is None:
-        card = {"name": f"the unoptimized program, asking {settings.endpoint.model}", "optimized": False, "score": None}
+        card = {
+            "name": f"the unoptimized program, asking {settings.endpoint.model}",
+            "optimized": False,
+            "score": None,
+            "remarks": ["nothing is promoted yet: bibleqa promote <run> serves the program of a run"],
+        }
     elif folder.parent == promotion.folder():
-        card = {"optimized": True, **promotion.card_of(folder)}
+        kept = promotion.card_of(folder)
+        card = {"optimized": True, **kept, "remarks": list(model_card.remarks(kept))}
     else:
         run = past.find(str(folder))
         card = {"name": run.place, "optimized": True, "score": run.score}

@@ -7,9 +7,10 @@ answer where what the model said cannot be read. This package must be installed 
 """
 
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
@@ -34,17 +35,25 @@ class PromotedProgram(PythonModel):
         return pd.DataFrame({"answer": [self._answer(row) for row in model_input.to_dict("records")]}, dtype=object)
 
     def _answer(self, row: dict[str, Any]) -> str | None:
-        turns, context = row.get("history"), row.get("context")
+        context = row.get("context")
         return self._answerer.answer(
             row["question"],
             context=context if isinstance(context, str) else None,
-            history=[Turn(turn["question"], turn["answer"]) for turn in turns] if _is_there(turns) else (),
+            history=_history(row.get("history")),
         ).answer
 
 
-def _is_there(turns: Any) -> TypeGuard[list[dict[str, str]]]:
-    """Whether a cell of a table holds turns: an empty one holds NaN or None."""
-    return hasattr(turns, "__iter__")
+def _history(cell: Any) -> tuple[Turn, ...]:
+    """The turns in a cell of a table; an empty one holds NaN or None."""
+    if cell is None or isinstance(cell, float):
+        return ()
+    try:
+        turns = tuple(Turn(turn["question"], turn["answer"]) for turn in cell)
+    except (KeyError, TypeError):
+        turns = None
+    if turns is None or not all(isinstance(text, str) for turn in turns for text in (turn.question, turn.answer)):
+        raise MlflowException.invalid_parameter_value('history: a list of {"question", "answer"} is wanted, both text')
+    return turns
 
 
 set_model(PromotedProgram())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from bibleqa.data.item import Turn
-from bibleqa.serve.answer import Answered
+from bibleqa.serve.answer import Answered, Piece
 
 
 class Answers(Protocol):
@@ -19,10 +19,22 @@ class Answers(Protocol):
             EndpointUnusable: The model is not to be had.
         """
 
-    def stream(
-        self, question: str, *, context: str | None = None, history: Sequence[Turn] = ()
-    ) -> Iterator[str | Answered]:
-        """Pieces of the answer's text as they come, and at last the answer; raises as `answer` does."""
+    def stream(self, question: str, *, context: str | None = None, history: Sequence[Turn] = ()) -> Iterator[Piece]:
+        """The verses, the answer's text as it comes, and at last the answer; raises as `answer` does."""
+
+    def glance(self) -> object:
+        """See that the endpoint is there, at no cost.
+
+        Raises:
+            EndpointUnusable: It is not.
+        """
+
+    def probe(self) -> object:
+        """See that the model answers.
+
+        Raises:
+            EndpointUnusable: It does not.
+        """
 
 
 class Found(Protocol):

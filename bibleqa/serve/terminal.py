@@ -89,6 +89,8 @@ def _show_answer(
                 _line(out, f"that does not stand; asked again, the answer is: {part.answer}")
             _show_grounds(part, out)
             return part
+        if not isinstance(part, str):
+            continue  # the verses: they are shown below the answer, with the words behind it
         told += part
         out.print(Text(visible(part), style="bold"), end="")
     raise AssertionError("an answer ends with the whole of it")

@@ -2,48 +2,26 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dspy
 import fake_openai
 import pytest
+import small_corpus
 from fake_openai import MODEL, Asked, Server
 
-from bibleqa.data import sources, store
-from bibleqa.data.corpora.records import LexiconEntry, Reading, Word
+from bibleqa.data import sources
 from bibleqa.data.item import Turn
 from bibleqa.data.kjv import kjv
-from bibleqa.data.store import Record, Source
 from bibleqa.retrieval import LOOKED_UP, Passage, named
 from bibleqa.serve.answerer import Answerer
-
-FIRST, LORDS = 1001001, 19110001
-WORDS = (("beginning", "H7225"), ("God", "H430"), ("created", "H1254"), ("heaven", "H8064"), ("earth", "H776"))
-TWO_LORDS = (("LORD", "H3068"), ("said", "H5002"), ("unto my Lord", "H113"), ("Lord", "H113"), ("Said", "H559"))
-ENTRIES = (
-    ("H430", "אלהים", "'ĕlôhîym", "God"),
-    ("H1254", "בּרא", "bârâ'", "create"),
-    ("H8064", "שׁמים", "shâmayim", "sky"),
-)
-
-
-def _records(records: Sequence[Record], reading: Reading) -> Iterator[Record]:
-    for record in records:
-        reading.rows += 1
-        yield record
 
 
 @pytest.fixture(autouse=True)
 def small_store(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Some words of two verses; no waiting between tries, and DSPy as it was afterwards."""
-    words = [Word("kjv", FIRST, at, text, number) for at, (text, number) in enumerate(WORDS, 1)]
-    words += [Word("kjv", LORDS, at, text, number) for at, (text, number) in enumerate(TWO_LORDS, 1)]
-    entries = [LexiconEntry("strongs", number, "", lemma, sound, gloss, "") for number, lemma, sound, gloss in ENTRIES]
-    read = partial(_records, [*words, *entries])
-    path = project / "corpus.sqlite"
-    list(store.build(path, [Source("sword/kjv", "small", read, path)], 0.0))
+    """Some words of some verses; no waiting between tries, and DSPy as it was afterwards."""
+    path = small_corpus.build(project / "corpus.sqlite")
     monkeypatch.setattr(sources, "ensure_store", lambda corpus: path)
     monkeypatch.setattr("bibleqa.lm.health._backoff", lambda failed: 0.0)
     monkeypatch.setenv("OPENAI_API_KEY", "none-of-your-business")

@@ -11,7 +11,7 @@ import dspy
 import fake_openai
 import pytest
 from dummies import built
-from fake_openai import MODEL, Fault, Server, Verbatim, cut_off, html, reset, status
+from fake_openai import MODEL, MODELS, Fault, Server, Verbatim, cut_off, html, reset, status
 
 from bibleqa import assertions, config
 from bibleqa import program as programs
@@ -19,7 +19,7 @@ from bibleqa.data.item import Turn
 from bibleqa.errors import ConfigError, EndpointUnusable
 from bibleqa.retrieval import Passage
 from bibleqa.serve import models
-from bibleqa.serve.answer import Answered, Word
+from bibleqa.serve.answer import Answered, Citation, Piece, Word
 from bibleqa.serve.answerer import Answerer
 
 Opened = Callable[..., Answerer]
@@ -29,10 +29,15 @@ VERSE = "In the beginning God created the heaven and the earth."
 GOD = Word("God", "H430", "אלהים", "Elohim", "God")
 
 
-def streamed(parts: list[str | Answered]) -> tuple[list[str], Answered]:
+def streamed(parts: list[Piece]) -> tuple[list[str], Answered]:
     *pieces, last = parts
     assert isinstance(last, Answered)
     return [piece for piece in pieces if isinstance(piece, str)], last
+
+
+def cited(part: Piece) -> tuple[Citation, ...]:
+    assert isinstance(part, tuple)
+    return part
 
 
 def test_an_answer_comes_with_the_verses_it_rests_on_and_their_words(opened: Opened) -> None:
@@ -149,12 +154,27 @@ def test_an_answer_comes_in_pieces_without_markup(opened: Opened, server: Server
         assert "".join(pieces) == last.answer == "In the beginning, God and no other"
 
 
+def test_the_verses_come_before_the_model_writes_and_with_its_words_when_it_has(opened: Opened, server: Server) -> None:
+    server.answer = lambda asked: "the heaven"
+    shown = threading.Event()
+    server.before_event = lambda number: shown.wait(10)
+    parts = opened().stream("Who created the earth?", context="Genesis 1:1")
+
+    (verse,) = cited(next(parts))
+    assert (verse.reference, verse.found) == ("Genesis 1:1", "looked up")
+    assert [word.text for word in verse.words] == ["God", "created", "earth"]
+    shown.set()
+    (verse,) = streamed(list(parts))[1].citations
+    assert [word.text for word in verse.words] == ["God", "created", "heaven", "earth"]
+
+
 def test_pieces_come_before_the_answer_is_whole(opened: Opened, server: Server) -> None:
     server.answer = lambda asked: "God " * 50
     heard = threading.Event()
     server.before_event = lambda number: number < 20 or heard.wait(10)
     parts = opened().stream(CREATED)
 
+    assert cited(next(parts)) == ()
     assert isinstance(next(parts), str)
     assert not heard.is_set()
     heard.set()
@@ -230,6 +250,15 @@ def test_what_the_endpoint_refuses_is_said(opened: Opened, server: Server) -> No
         opened().answer(CREATED)
 
 
+def test_a_glance_sees_whether_the_endpoint_is_there_and_asks_the_model_nothing(opened: Opened, server: Server) -> None:
+    answerer = opened()
+    answerer.glance()
+    server.faults = [reset(path=MODELS)]
+    with pytest.raises(EndpointUnusable, match="nothing answers at"):
+        answerer.glance()
+    assert server.chats == []
+
+
 @pytest.mark.parametrize(
     ("question", "references"),
     [
@@ -274,7 +303,8 @@ def test_who_leaves_off_listening_ends_the_asking(opened: Opened, server: Server
     server.before_event = hold_back
     answerer = opened()
     parts = answerer.stream(CREATED)
-    next(parts)
+    assert cited(next(parts)) == ()
+    assert isinstance(next(parts), str)
     (asking,) = (thread for thread in threading.enumerate() if thread.name == "answer")
     parts.close()
     left.set()

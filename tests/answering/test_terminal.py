@@ -11,7 +11,7 @@ from fake_openai import Server, cut_off, status
 from bibleqa import cli
 from bibleqa.console import _Plain
 from bibleqa.serve import terminal
-from bibleqa.serve.answer import Answered, Citation
+from bibleqa.serve.answer import Answered, Citation, Piece
 
 CREATED = "Who created the heavens and the earth?"
 
@@ -138,17 +138,17 @@ def test_a_hostile_answer_does_nothing_to_the_terminal(chat: Say, server: Server
 class Scripted:
     """Answers with what it is told to."""
 
-    def __init__(self, *parts: str | Answered | BaseException):
+    def __init__(self, *parts: Piece | BaseException):
         self.parts = parts
 
-    def stream(self, question: str, **_: object) -> Iterator[str | Answered]:
+    def stream(self, question: str, **_: object) -> Iterator[Piece]:
         for part in self.parts:
             if isinstance(part, BaseException):
                 raise part
             yield part
 
 
-def shown(line: str, *parts: str | Answered | BaseException) -> str:
+def shown(line: str, *parts: Piece | BaseException) -> str:
     """What the terminal shows of an answer."""
     out = _Plain(file=io.StringIO(), soft_wrap=True, highlight=False, width=80)
     terminal.Chat(Scripted(*parts), out).say(line)  # type: ignore[arg-type]
@@ -165,6 +165,13 @@ def test_pieces_that_do_not_stand_are_corrected() -> None:
 
     assert said.startswith("Zeus\nthat does not stand; asked again, the answer is: God\n")
     assert "fails the check grounded" in said
+
+
+def test_the_verses_are_shown_once_below_the_answer() -> None:
+    verse = Citation("John 11:35", "Jesus wept.")
+
+    said = shown(CREATED, (verse,), "Jesus", Answered("Jesus", citations=(verse,)))
+    assert said == "Jesus\n  [John 11:35] Jesus wept. (given)\n"
 
 
 def test_what_cannot_be_read_is_said() -> None:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from bibleqa.data.item import Turn
 from bibleqa.errors import ConfigError, EndpointUnusable
-from bibleqa.serve import gate, messages
+from bibleqa.serve import gate, messages, readiness
 from bibleqa.serve.ports import Parts
 from bibleqa.serve.sessions import Bounds
 
@@ -93,9 +93,9 @@ def test_an_answer_comes_in_pieces_on_request(client: TestClient, asked: dict[st
     reply = client.post(WITH_CONTEXT, json=body, headers=asked.get("headers"))
     assert reply.headers["content-type"].startswith("text/event-stream")
     told = [(name, json.loads(data)) for name, data in events(reply.text)]
-    assert [name for name, _ in told] == ["token", "token", "token", "citations", "answer"]
+    assert [name for name, _ in told] == ["citations", "token", "token", "token", "answer"]
     assert "".join(data["text"] for name, data in told if name == "token") == "You ask: Who? "
-    assert told[-2][1][0]["reference"] == "Genesis 5:6"
+    assert told[0][1][0]["reference"] == "Genesis 5:6"
     assert (told[-1][1]["answer"], told[-1][1]["turn"]) == ("You ask: Who?", 1)
 
 
@@ -195,6 +195,61 @@ def test_while_the_model_loads_it_lives_and_is_not_ready(project: Path) -> None:
         while client.get("/health/ready").status_code != 200:
             pass
         assert client.post(ASK, json={"question": "Who?"}).status_code == 200
+
+
+@pytest.fixture
+def looked_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_AGAIN_SECONDS", 0)
+
+
+def test_an_endpoint_that_goes_away_is_seen_before_a_question_meets_it(
+    client: TestClient, scripted: Scripted, looked_at_any_time: None
+) -> None:
+    assert client.get("/health/ready").status_code == 200
+    scripted.error = EndpointUnusable("nothing answers: start LM Studio")
+    reply = client.get("/health/ready")
+    assert (reply.status_code, code(reply)) == (503, "not_ready")
+    assert client.get("/health").json()["message"] == "nothing answers: start LM Studio"
+    assert "bibleqa_ready 0.0" in client.get("/metrics").text
+    assert client.get("/health/live").status_code == 200
+    scripted.error = None
+    assert client.get("/health/ready").status_code == 200
+    assert set(scripted.looks) == {"glance"}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_model_that_has_failed_a_question_is_not_ready_until_it_answers(
+    client: TestClient, scripted: Scripted, looked_at_any_time: None, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    scripted.error = EndpointUnusable("the model has crashed")
+    client.post(ASK, json={"question": "Who?", "stream": stream})
+    monkeypatch.setattr(scripted, "glance", lambda: None)  # its server is still there
+    assert client.get("/health").json()["message"] == "the model has crashed"
+    assert client.get("/api/search", params={"q": "light"}).status_code == 200
+    scripted.error = None
+    assert client.get("/health/ready").status_code == 200
+    assert scripted.looks == ["probe", "probe"]
+
+
+def test_the_endpoint_is_not_looked_at_more_often_than_every_few_seconds(
+    client: TestClient, scripted: Scripted
+) -> None:
+    for _ in range(20):
+        client.get("/health/ready")
+    assert scripted.looks == ["glance"]
+
+
+def test_an_endpoint_that_hangs_holds_up_nobody_who_asks_how_it_is(
+    client: TestClient, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "_PATIENCE", 0.01)
+    hangs = threading.Event()
+    monkeypatch.setattr(scripted, "glance", lambda: hangs.wait(20))
+    begun = time.monotonic()
+    for _ in range(5):
+        assert client.get("/health").status_code == 200
+    assert time.monotonic() - begun < 5
+    hangs.set()
 
 
 def test_feedback_is_kept_with_the_turn_that_it_is_of(client: TestClient, kept: Kept) -> None:

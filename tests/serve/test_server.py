@@ -1,11 +1,9 @@
 """The server as a process: its address, its token, clients that go away, and its end."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +16,7 @@ import fake_openai
 import httpx
 import pytest
 from fake_openai import MODEL, Server
-from project import Finished, awaiting, end
+from project import Finished, Project, awaiting, end
 from served import Scripted, events, listening
 
 from bibleqa.serve.answer import Answered
@@ -36,21 +34,8 @@ def until(reached: Callable[[], bool]) -> None:
 
 
 def command(root: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    code = "import sys; from bibleqa.cli import main; sys.exit(main())"
-    own = {name: value for name, value in os.environ.items() if name != "BIBLEQA_TOKEN"}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "serve", *arguments, "tracking=none"],
-        env={
-            **own,
-            "BIBLEQA_PROJECT": str(root),
-            "PYTHONUNBUFFERED": "1",
-            "OPENAI_API_KEY": "none-at-all",
-            **variables,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    project = Project(root, base_url="", variables={"OPENAI_API_KEY": "none-at-all", **variables})
+    return project.bibleqa("serve", *arguments, "tracking=none")
 
 
 @contextmanager
@@ -155,7 +140,7 @@ def test_a_stream_comes_while_it_is_made(project: Path) -> None:
         first = next(text)
         more.set()
         assert events(first) == [("token", json.dumps({"text": "In "}))]
-        assert [name for name, _ in events("".join(text))] == ["citations", "answer"]
+        assert [name for name, _ in events("".join(text))] == ["answer"]
 
 
 def test_a_client_that_leaves_a_stream_ends_it(project: Path) -> None:

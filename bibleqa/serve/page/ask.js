@@ -30,6 +30,11 @@ function state(text, kind = "") {
   element.className = `state ${kind}`;
 }
 
+/** Below the earlier turns; the first one is where it should be. */
+function bringUp(turn) {
+  if (turn.previousElementSibling) turn.scrollIntoView({ block: "start" });
+}
+
 /** One button takes another's place, and its focus. */
 function swap(from, to) {
   const hadFocus = document.activeElement === from;
@@ -50,13 +55,14 @@ async function ask(asked, given) {
   const controller = new AbortController();
   const turn = newTurn(asked, given);
   turns.append(turn);
-  turn.scrollIntoView({ block: "start" });
+  bringUp(turn);
   busy(controller);
   state("Asking …", "working");
   try {
     const answered = await untilAnswered(turn, asked, given, controller.signal);
     showAnswer(turn, answered, feedbackOf(answered.turn));
-    turn.scrollIntoView({ block: "start" });
+    // With verses it was brought up as they came, and the reader may be anywhere in them by now.
+    if (!answered.citations.length) bringUp(turn);
     byId("spoken").textContent = `Answer: ${spoken(answered)}`;
     state("");
   } catch (error) {
@@ -99,8 +105,10 @@ async function answerOnce(turn, asked, given, signal) {
   question.value = "";
   state("The answer is coming …", "working");
   for await (const { name, data } of events(response)) {
-    if (name === "citations") showVerses(turn, data);
-    else if (name === "token") addText(turn, data.text);
+    if (name === "citations") {
+      showVerses(turn, data);
+      bringUp(turn);
+    } else if (name === "token") addText(turn, data.text);
     else if (name === "answer") return data;
     else if (name === "error") throw new Refused(200, data.error.code, data.error.message);
   }
@@ -174,7 +182,8 @@ async function showReadiness() {
 async function showServed() {
   const { served } = await (await call("/health")).json();
   if (!served) return;
-  const parts = [`Answered by ${served.name}`, ...(served.optimized === false ? ["not optimized"] : [])];
+  const parts = [`Answered by ${served.name}`];
+  if (served.optimized === false) parts.push("nothing is promoted yet");
   // A card has the score alone, or with what else was measured.
   const score = served.score?.score ?? served.score;
   if (typeof score === "number") parts.push(`score ${(score * 100).toFixed(1)} % on its test questions`);

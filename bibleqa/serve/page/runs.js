@@ -5,11 +5,13 @@ import { copy } from "/page/turn.js";
 
 const NAMES = { ci95: "95 % interval", n: "questions" };
 // The rest of a card is for those who look for it.
-const OPEN = ["score", "baseline", "improvement", "by_type", "instructions"];
+const OPEN = ["score", "baseline", "improvement"];
 
+const named = (name) => NAMES[name] ?? name.replaceAll("_", " ");
 const byId = (id) => document.getElementById(id);
 const percent = (value) => `${(value * 100).toFixed(1)} %`;
 const span = ([low, high]) => `${(low * 100).toFixed(1)} to ${(high * 100).toFixed(1)}`;
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 const element = (name, ...content) => {
   const made = document.createElement(name);
   made.append(...content);
@@ -20,7 +22,8 @@ const element = (name, ...content) => {
 function line(name, value) {
   if (["score", "value"].includes(name) && typeof value === "number") return percent(value);
   if (name === "ci95" && Array.isArray(value)) return span(value);
-  if (name === "date") return String(value).slice(0, 16).replace("T", " ");
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (["date", "promoted"].includes(name)) return String(value).slice(0, 16).replace("T", " ");
   if (name === "fingerprint") return String(value).slice(0, 8);
   return typeof value === "object" ? null : String(value);
 }
@@ -40,14 +43,14 @@ const isEmpty = (value) => value === null || value === "" || (typeof value === "
 function fields(card, shownAs = shown) {
   return Object.entries(card)
     .filter(([, value]) => !isEmpty(value))
-    .flatMap(([name, value]) => [element("dt", NAMES[name] ?? name.replaceAll("_", " ")), element("dd", shownAs(name, value))]);
+    .flatMap(([name, value]) => [element("dt", named(name)), element("dd", shownAs(name, value))]);
 }
 
 function shown(name, value) {
   const text = line(name, value);
   if (text !== null) return text;
   if (Array.isArray(value)) return element("ol", ...value.map((one) => element("li", shown("", one))));
-  return element("dl", ...fields(value, name === "by_type" ? ofType : shown));
+  return name === "by_type" ? fold(name, element("dl", ...fields(value, ofType))) : element("dl", ...fields(value));
 }
 
 /** The score of a type of questions: a number, or one with its n. */
@@ -55,16 +58,20 @@ const ofType = (_, one) => (typeof one === "number" ? percent(one) : `${percent(
 
 function folded(name, value) {
   if (line(name, value) !== null || OPEN.includes(name)) return shown(name, value);
-  return element("details", element("summary", `Show ${NAMES[name] ?? name.replaceAll("_", " ")}`), shown(name, value));
+  return fold(name, shown(name, value));
 }
+
+const fold = (name, content) => element("details", element("summary", `Show ${named(name)}`), content);
 
 try {
   const { runs, served } = await (await call("/api/runs")).json();
   byId("rows").replaceChildren(...runs.map(row));
-  byId("wide").hidden = runs.length === 0;
+  byId("wide").hidden = byId("places").hidden = runs.length === 0;
   if (served) {
-    const { name, card_html: _, ...card } = served;
+    // The remarks say in words what the flags mean.
+    const { name, remarks = [], optimized, unchanged, schema, ...card } = served;
     byId("served-name").textContent = name;
+    byId("remarks").replaceChildren(...remarks.map((remark) => element("li", sentence(remark))));
     byId("card").replaceChildren(...fields(card, folded));
     byId("served").hidden = false;
   }

@@ -5,6 +5,8 @@ const COMMON = new Set(
     "my not of on or our said says she so that the their them then there these they this those to unto upon us was were " +
     "what when where which who whom whose why will with ye you your").split(" "),
 );
+// How a verse came, where the retriever's name would say it to nobody.
+const FOUND = { fts: "found by its words", embeddings: "found by its meaning", hybrid: "found by words and meaning" };
 const WORD = /[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)*/gu;
 
 /** A copy of the page's template of that name. */
@@ -53,7 +55,7 @@ export const spoken = (answered) => answered.answer ?? "The model's reply could 
 function verse(citation, sought) {
   const card = copy("verse");
   card.querySelector(".reference").textContent = citation.reference;
-  card.querySelector(".found").textContent = citation.found;
+  card.querySelector(".found").textContent = FOUND[citation.found] ?? citation.found;
   card.querySelector(".text").append(...marked(citation.text, sought));
   const matching = matchingWords(citation.words, sought);
   const others = citation.words.filter((word) => !matching.includes(word));
@@ -87,7 +89,7 @@ function wordCard(word, sought) {
   transliteration.textContent = word.transliteration;
   card.querySelector(".english").append(...marked(word.text, sought));
   card.querySelector(".strongs").append(...marked(word.strongs, sought));
-  card.querySelector(".gloss").textContent = word.gloss;
+  card.querySelector(".gloss").textContent = fold(word.gloss) === fold(word.text) ? "" : word.gloss;
   return card;
 }
 
