@@ -1,6 +1,11 @@
 """How many questions each retriever finds a verse of the right passage for, among the first 5 and the first 20.
 
-    python benchmarks/retrieval.py [--only fts] [--tuning] [overrides, as endpoint@embedder=lm_studio]
+    python benchmarks/retrieval.py                     # all of them, then the table
+    python benchmarks/retrieval.py --only embeddings endpoint@embedder=lm_studio embedder.model=<model>
+    python benchmarks/retrieval.py --table             # the table alone
+    python benchmarks/retrieval.py --tuning            # by the questions of the tuning
+
+What was found is kept in benchmarks/retrieval.jsonl; the table is put into the README.
 
 Two sets: the hand-written anchor questions as they are, with their history and without their context; and 300 generated
 ones of the test split. These name their verse ("according to Genesis 28:9"), which would make it a matter of looking
@@ -9,8 +14,8 @@ four words or more of it, and those about somebody's kin, who is named. Question
 
 The truth is an item's reference. A question about a text that stands twice in the Bible has one truth all the same.
 
---tuning asks what the searches were tuned by instead: benchmarks/retrieval_tuning.tsv, written by hand for it, and
-generated questions of val.
+--tuning asks what the searches are tuned by instead: benchmarks/retrieval_tuning.tsv, written by hand for it about
+other passages than the anchors', and all such questions of val.
 """
 
 import argparse
@@ -18,10 +23,12 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+
+from runs import Row, put, read
 
 from bibleqa import config as configs
 from bibleqa import paths, provenance, retrieval
@@ -50,15 +57,15 @@ def identifying(item: Item) -> Item | None:
     return replace(item, question=bare) if tells and not item.history else None
 
 
-def generated(split: Path) -> list[Item]:
-    """So many questions of a split, the families in turn, in an order that depends on their ids alone."""
+def generated(split: Path, most: int | None) -> list[Item]:
+    """So many questions of a split, or all, the families in turn, in an order that depends on their ids alone."""
     by_type: dict[str, list[Item]] = defaultdict(list)
     for item in sorted(read_items(split), key=lambda item: sha256(item.id.encode()).digest()):
         if item.reference and (bare := identifying(item)):
             by_type[item.type].append(bare)
-    most = max(map(len, by_type.values()))
-    turns = (items[turn] for turn in range(most) for _, items in sorted(by_type.items()) if turn < len(items))
-    return list(turns)[:GENERATED]
+    longest = max(map(len, by_type.values()))
+    turns = (items[turn] for turn in range(longest) for _, items in sorted(by_type.items()) if turn < len(items))
+    return list(turns)[:most]
 
 
 def tuning() -> Iterator[Item]:
@@ -79,35 +86,62 @@ def recall(retriever: retrieval.Retriever, items: Sequence[Item]) -> dict[int, f
     return {k: count / len(items) for k, count in hits.items()}
 
 
+def measured(name: str, sets: Mapping[str, Sequence[Item]], overrides: Sequence[str]) -> Iterator[Row]:
+    """What one retriever finds of each set."""
+    run = configs.compose(["program=retrieve_then_answer", f"retriever={name}", *overrides])
+    model = run.retriever.model or (run.embedder.model if run.embedder and run.retriever.embeds else None)
+    retriever = retrieval.build(run.retriever, run.embedder)
+    retriever.search("In the beginning", 1)  # indexes are built, models loaded
+    for what, items in sets.items():
+        begun = time.process_time()  # what else the machine does is no matter
+        found = recall(retriever, items)
+        ms = 1000 * (time.process_time() - begun) / len(items)
+        row = {"questions": what, "n": len(items), "retriever": name, "model": model, "ms": round(ms, 1)}
+        yield row | {f"recall@{k}": round(found[k], 4) for k in KS} | {"git": provenance.git_state()}
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Markdown."""
+    lines = [
+        "| questions | n | retriever | " + " | ".join(f"recall@{k}" for k in KS) + " | CPU ms a question |",
+        "|---|---|---|" + "---|" * (len(KS) + 1),
+    ]
+    for row in rows:
+        by = ", ".join(filter(None, [row["retriever"], row["model"]]))
+        found = " | ".join(f"{row[f'recall@{k}']:.1%}" for k in KS)
+        lines.append(f"| {row['questions']} | {row['n']} | {by} | {found} | {row['ms']:.0f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Measure, print the table, and add a line for each retriever and set to the log."""
+    """Measure, keep what was found in the log in place of what was there, and make the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=RETRIEVERS, help="one retriever")
     parser.add_argument("--tuning", action="store_true", help="the questions of the tuning")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_args()
     folder = build.ensure_built(paths.project() / "data" / "processed")
     if given.tuning:
-        sets = {"tuning, hand-written": list(tuning()), "val, generated": generated(folder / "val.jsonl")}
+        sets = {"tuning, hand-written": list(tuning()), "tuning, val": generated(folder / "val.jsonl", None)}
     else:
         anchors = [replace(item, context="") for item in read_items(folder / "anchors.jsonl") if item.reference]
-        sets = {"anchors": anchors, "generated": generated(folder / "test.jsonl")}
-    print("| questions | n | retriever | " + " | ".join(f"recall@{k}" for k in KS) + " | ms a question |")
-    print("| --- | ---: | --- |" + " ---: |" * (len(KS) + 1))
-    for name in [given.only] if given.only else RETRIEVERS:
-        run = configs.compose(["program=retrieve_then_answer", f"retriever={name}", *given.overrides])
-        retriever = retrieval.build(run.retriever, run.embedder)
-        retriever.search("In the beginning", 1)  # indexes are built, models loaded
-        for what, items in sets.items():
-            begun = time.perf_counter()
-            found = recall(retriever, items)
-            ms = 1000 * (time.perf_counter() - begun) / len(items)
-            model = run.retriever.model or (run.embedder.model if run.embedder and run.retriever.embeds else None)
-            print(f"| {what} | {len(items)} | {name} | " + " | ".join(f"{found[k]:.1%}" for k in KS) + f" | {ms:.0f} |")
-            line = {"questions": what, "n": len(items), "retriever": name, "model": model, "ms": round(ms, 1)}
-            with LOG.open("a", encoding="utf-8") as log:
-                row = {**line, **{f"recall@{k}": round(found[k], 4) for k in KS}, "git": provenance.git_state()}
-                log.write(json.dumps(row) + "\n")
+        sets = {"anchors": anchors, "generated": generated(folder / "test.jsonl", GENERATED)}
+    known = {_key(row): row for row in read(LOG)}
+    for name in [] if given.table else [given.only] if given.only else RETRIEVERS:
+        for row in measured(name, sets, given.overrides):
+            known[_key(row)] = row
+            rows = [known[key] for key in sorted(known)]
+            LOG.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    made = table(known[key] for key in sorted(known) if key[0] in sets)
+    print(made)
+    if not given.tuning:
+        put(made, "benchmarks/retrieval.py")
+
+
+def _key(row: Row) -> tuple[str, int, str]:
+    """What a row is about, in the order of the table."""
+    return row["questions"], RETRIEVERS.index(row["retriever"]), row["model"] or ""
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ _KEPT = [
     *("lm", "seconds", "optimizer_errors", "unchanged", "git"),
 ]
 
-Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+Rows = list[Row]
 
 
 def main(script: str, runs: Mapping[str, Sequence[str]], table: Callable[[Rows], str]) -> None:
@@ -33,7 +34,7 @@ def main(script: str, runs: Mapping[str, Sequence[str]], table: Callable[[Rows],
     parser.add_argument("--table", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     kept = path.with_suffix(".jsonl")
-    found = {row["name"]: row for row in _read(kept)}
+    found = {row["name"]: row for row in read(kept)}
     for name in [] if arguments.table else arguments.only:
         if name not in found or name in arguments.again:
             found[name] = {"name": name, **_run(path.stem, name, runs[name], again=name in found)}
@@ -41,10 +42,11 @@ def main(script: str, runs: Mapping[str, Sequence[str]], table: Callable[[Rows],
             kept.write_text("\n".join(lines) + "\n", encoding="utf-8")
     made = table([found[name] for name in runs if name in found])
     print(made)
-    _put(made, f"benchmarks/{path.name}")
+    put(made, f"benchmarks/{path.name}")
 
 
-def _read(path: Path) -> Rows:
+def read(path: Path) -> Rows:
+    """What a benchmark has kept."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
@@ -66,7 +68,8 @@ def _run(benchmark: str, name: str, overrides: Sequence[str], again: bool) -> di
     return {key: summary[key] for key in _KEPT} | {"tuning_seconds": tuning}
 
 
-def _put(table: str, script: str) -> None:
+def put(table: str, script: str) -> None:
+    """Have a table in the README, between the marks for its script."""
     readme = ROOT / "README.md"
     begin, end = f"<!-- {script} -->", "<!-- end -->"
     before, rest = readme.read_text(encoding="utf-8").split(begin)

@@ -224,6 +224,25 @@ def test_an_endpoint_embeds_and_both_searches_are_put_together(monkeypatch: pyte
         assert len(sent) == 122 + 1, "the verses once, the question once"
 
 
+class Scored:
+    """A search that has found what it is told."""
+
+    name = "scored"
+
+    def __init__(self, **scores: float) -> None:
+        self._scores = {int(verse[1:]): score for verse, score in scores.items()}
+
+    def scores(self, text: str, depth: int) -> dict[int, float]:
+        return self._scores
+
+
+def test_a_question_that_quotes_is_decided_by_its_words_and_another_by_its_meaning() -> None:
+    meaning = Scored(v2=5.0, v1=3.0, v3=-0.5)
+    quoted, asked = (retrieval.Hybrid(Scored(v1=words, v2=4.0), meaning) for words in (30.0, 6.0))
+    assert list(quoted.scores("", 3)) == [1, 2, 3]
+    assert list(asked.scores("", 2)) == [2, 1]
+
+
 def test_a_model_on_this_machine_wants_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ConfigError, match=r"pip install .*bibleqa\[embeddings\]"):

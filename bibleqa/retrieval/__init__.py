@@ -1,6 +1,5 @@
 """Verses for a question that comes without any: those that it names are looked up, others are searched."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,8 +14,10 @@ from bibleqa.retrieval.passages import LOOKED_UP, Passage, Retriever, Search, co
 from bibleqa.retrieval.vectors import Meaning
 from bibleqa.schema import EndpointConfig, RetrieverConfig
 
-__all__ = ["LOOKED_UP", "Passage", "Retriever", "build", "context_of", "note", "watched"]
+__all__ = ["LOOKED_UP", "Hybrid", "Passage", "Retriever", "build", "context_of", "note", "watched"]
 
+_MEANING = 2.0
+"""What a standard deviation of meaning counts, in BM25; chosen by `benchmarks/retrieval.py --tuning`."""
 _ALL = 31_102
 """Verses whose scores are put together: one that a search puts last still has a score in it."""
 
@@ -48,22 +49,23 @@ class LookUpFirst:
 class Hybrid:
     """Full text and meaning together: the sum of both scores.
 
-    On the questions that the searches were tuned by, the sum found more than the ranks put together (reciprocal rank
-    fusion), and no other weights did better on all of them.
+    BM25 is taken as it is, so that each rare word that a question has of a verse adds to it: one that quotes is decided
+    by its words, one in words of its own by its meaning. On the questions that the searches were tuned by, that found
+    more than ranks put together (reciprocal rank fusion), which forget by how much a verse leads.
     """
 
     name = "hybrid"
 
-    def __init__(self, *parts: Search):
-        self._parts = parts
+    def __init__(self, words: Search, meaning: Search):
+        self._words = words
+        self._meaning = meaning
 
     def scores(self, text: str, depth: int) -> dict[int, float]:
         """The ids of the best verses with their scores."""
-        total: Counter[int] = Counter()
-        for part in self._parts:
-            total.update(part.scores(text, _ALL))
-        best = sorted(total.items(), key=lambda one: (-one[1], one[0]))[:depth]
-        return {verse: score / best[0][1] for verse, score in best}
+        words = self._words.scores(text, _ALL)
+        meaning = self._meaning.scores(text, _ALL)
+        total = {verse: words.get(verse, 0.0) + _MEANING * score for verse, score in meaning.items()}
+        return dict(sorted(total.items(), key=lambda one: (-one[1], one[0]))[:depth])
 
 
 def build(config: RetrieverConfig, embedder: EndpointConfig | None = None, source: Source = SHARED) -> Retriever:

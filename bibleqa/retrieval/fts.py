@@ -41,11 +41,10 @@ class FullText:
         self._opened = threading.local()
 
     def scores(self, text: str, depth: int) -> dict[int, float]:
-        """The ids of the best verses with their scores, 1 for the best of all."""
+        """The ids of the best verses with their BM25, more for a better one."""
         if not (wanted := _query(text)):
             return {}
-        found = self._index.execute(_SEARCH, (wanted, depth)).fetchall()
-        return {verse: score / found[0][1] for verse, score in found}
+        return dict(self._index.execute(_SEARCH, (wanted, depth)).fetchall())
 
     @property
     def _index(self) -> sqlite3.Connection:

@@ -55,7 +55,7 @@ class Search(Protocol):
     name: str
 
     def scores(self, text: str, depth: int) -> dict[int, float]:
-        """The ids of the best verses with their scores, 1 for the best of all, in falling order; ties by id."""
+        """The ids of the best verses with their scores, in falling order; ties by id."""
         ...
 
 

@@ -39,17 +39,18 @@ class Meaning:
         self._known_by = known_by
 
     def scores(self, text: str, depth: int) -> dict[int, float]:
-        """The ids of the best verses with their scores, 1 for the best of all.
+        """The ids of the best verses, and by how many standard deviations each is nearer than verses are on average.
+
+        How far apart the likenesses lie is the model's own matter, and not to be compared between models as it is.
 
         Raises:
             LMError: The endpoint failed.
         """
         ids, vectors = self._verses
         likeness = vectors @ self._questions.embed([text])[0].astype(np.float32)
-        likeness -= likeness.mean()  # what all verses have of a question tells none from another
-        best = np.argsort(-likeness, kind="stable")[:depth]
-        top = float(likeness[best[0]]) or 1.0
-        return {int(ids[i]): float(likeness[i]) / top for i in best}
+        nearer = (likeness - likeness.mean()) / (float(likeness.std()) or 1.0)
+        best = np.argsort(-nearer, kind="stable")[:depth]
+        return dict(zip(ids[best].tolist(), nearer[best].tolist(), strict=True))
 
     @cached_property
     def _verses(self) -> tuple[np.ndarray, np.ndarray]:
