@@ -10,9 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bibleqa import config, console, reproduce, runs, secrets
+from bibleqa import config, console, garbage, reproduce, runs, secrets
 from bibleqa.config import guard
 
+garbage.collect_seldom()
 # Hydra then raises what goes wrong instead of printing it, and there is one place that words errors.
 os.environ["HYDRA_FULL_ERROR"] = "1"
 # On a full disk run.log cannot be written either: that is said once, in one line, and not at every line of the log.
@@ -35,12 +36,13 @@ def run(composed: DictConfig) -> None:
     secrets.keep_out_of_logs()
     try:
         checked = config.checked(composed)
-        from bibleqa import experiment
-        from bibleqa.sweeps import plan  # DSPy and all that: seconds, which a config error need not pay for
-
         if checked.plan:
+            from bibleqa.sweeps import plan  # and numpy, which a config error need not pay for
+
             plan.show_one(checked)
         else:
+            from bibleqa import experiment  # and DSPy, which a plan need not pay for
+
             experiment.run(checked, folder)
     finally:
         runs.discard_unused(folder)

@@ -1,11 +1,9 @@
-"""Sets of checks that an answer must pass, and the module that enforces them.
+"""Holds a program to the checks that its answers must pass.
 
 `dspy.Refine` and `dspy.BestOfN` work on a copy of the module, so that an optimizer finds no demos in their traces.
 `Checked` keeps the predictors it was given, and hands the failed checks to the model through the adapter.
 """
 
-import importlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,10 +14,8 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from bibleqa import retrieval
-from bibleqa.checks import CHECKS, Check, Own
-from bibleqa.config import options
-from bibleqa.errors import ConfigError
-from bibleqa.schema import AssertionsConfig, check_range
+from bibleqa.checks import Check, build
+from bibleqa.schema import AssertionsConfig
 
 
 @dataclass(frozen=True)
@@ -35,60 +31,6 @@ def complaints(checks: Mapping[str, Check], inputs: Mapping[str, Any], answer: s
     """What is wrong with an answer, in the order of the checks."""
     said = [(name, check.severity, check(inputs, answer)) for name, check in checks.items()]
     return [Complaint(name, message, severity == "hard") for name, severity, message in said if message is not None]
-
-
-def build(assertions: AssertionsConfig, plugins: Sequence[str] = ()) -> dict[str, Check]:
-    """The checks of a set, by name.
-
-    Args:
-        assertions: The set.
-        plugins: The modules that functions of the user's own may be taken from; no other is imported.
-
-    Raises:
-        ConfigError: A check or a parameter is not known, or out of range.
-    """
-    checks: dict[str, Check] = {}
-    for name, parameters in assertions.checks.items():
-        where = f"assertions.checks.{name}"
-        if not isinstance(parameters or {}, dict):
-            raise ConfigError(f"{where}={parameters}: a check takes its parameters by name, as {{severity: soft}}")
-        given = dict(parameters or {})
-        if name not in CHECKS and "function" in given:
-            check: Check = _own(where, given, plugins)
-        elif name in CHECKS:
-            check = options.typed(CHECKS[name], given, where)
-        else:
-            raise ConfigError(
-                f"{where}: no such check; there are {', '.join(CHECKS)}, and your own: "
-                f"{{{name}: {{function: <module>.<function>}}}}"
-            )
-        checks[name] = check
-    return checks
-
-
-def _own(where: str, parameters: dict[str, Any], plugins: Sequence[str]) -> Own:
-    """The check of `{function: module.name, …}`; what else stands there but the severity is handed to the function."""
-    path, severity = str(parameters.pop("function")), parameters.pop("severity", "hard")
-    module, _, name = path.rpartition(".")
-    if module not in plugins:
-        hint = f"allow it with plugins=[{','.join([*plugins, module])}]" if module else "give <module>.<function>"
-        raise ConfigError(f"{where}.function={path}: not a function of a module listed in plugins; {hint}")
-    try:
-        function = getattr(importlib.import_module(module), name, None)
-    except (ImportError, SyntaxError) as error:
-        raise ConfigError(f"plugins={module}: cannot be imported: {error}") from None
-    if not callable(function):
-        raise ConfigError(f"{where}.function={path}: {module} has no function {name}")
-    try:
-        inspect.signature(function).bind({}, "", **parameters)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{where}.function={path}: it is called with (inputs, answer, **parameters): {error}"
-        ) from None
-    own = Own(function, parameters, severity=severity)
-    for problem in check_range(own, f"{where}."):
-        raise ConfigError(problem)
-    return own
 
 
 @dataclass
@@ -223,7 +165,7 @@ class _WithFeedback(dspy.Adapter):
 
 
 def enforce(program: dspy.Module, assertions: AssertionsConfig, plugins: Sequence[str] = ()) -> dspy.Module:
-    """The program with the checks around it, or itself when there are none. For `plugins` see `build`."""
+    """The program with the checks around it, or itself when there are none. For `plugins` see `checks.build`."""
     checks = build(assertions, plugins)
     return Checked(program, checks, assertions.attempts, assertions.temperature) if checks else program
 

@@ -1,10 +1,12 @@
-"""The checks that an answer can be held to: each one says what is wrong with an answer, or nothing.
+"""The checks that an answer can be held to, and sets of them: each says what is wrong with an answer, or nothing.
 
 A check that finds nothing of its kind in a question or an answer lets it pass: a set must not spoil a right answer.
 """
 
+import importlib
+import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +14,11 @@ from omegaconf import MISSING
 from pythonbible.regular_expressions import BOOK
 
 from bibleqa import text
+from bibleqa.config import options
 from bibleqa.data import reference
 from bibleqa.data.corpora.records import Strongs
 from bibleqa.errors import ConfigError
-from bibleqa.schema import key
+from bibleqa.schema import AssertionsConfig, check_range, key
 
 
 @dataclass(kw_only=True)
@@ -307,3 +310,57 @@ CHECKS: dict[str, type[Check]] = {
     "strongs_exists": StrongsExists,
 }
 """The checks by the name that a set has them by."""
+
+
+def build(assertions: AssertionsConfig, plugins: Sequence[str] = ()) -> dict[str, Check]:
+    """The checks of a set, by name.
+
+    Args:
+        assertions: The set.
+        plugins: The modules that functions of the user's own may be taken from; no other is imported.
+
+    Raises:
+        ConfigError: A check or a parameter is not known, or out of range.
+    """
+    checks: dict[str, Check] = {}
+    for name, parameters in assertions.checks.items():
+        where = f"assertions.checks.{name}"
+        if not isinstance(parameters or {}, dict):
+            raise ConfigError(f"{where}={parameters}: a check takes its parameters by name, as {{severity: soft}}")
+        given = dict(parameters or {})
+        if name not in CHECKS and "function" in given:
+            check: Check = _own(where, given, plugins)
+        elif name in CHECKS:
+            check = options.typed(CHECKS[name], given, where)
+        else:
+            raise ConfigError(
+                f"{where}: no such check; there are {', '.join(CHECKS)}, and your own: "
+                f"{{{name}: {{function: <module>.<function>}}}}"
+            )
+        checks[name] = check
+    return checks
+
+
+def _own(where: str, parameters: dict[str, Any], plugins: Sequence[str]) -> Own:
+    """The check of `{function: module.name, …}`; what else stands there but the severity is handed to the function."""
+    path, severity = str(parameters.pop("function")), parameters.pop("severity", "hard")
+    module, _, name = path.rpartition(".")
+    if module not in plugins:
+        hint = f"allow it with plugins=[{','.join([*plugins, module])}]" if module else "give <module>.<function>"
+        raise ConfigError(f"{where}.function={path}: not a function of a module listed in plugins; {hint}")
+    try:
+        function = getattr(importlib.import_module(module), name, None)
+    except (ImportError, SyntaxError) as error:
+        raise ConfigError(f"plugins={module}: cannot be imported: {error}") from None
+    if not callable(function):
+        raise ConfigError(f"{where}.function={path}: {module} has no function {name}")
+    try:
+        inspect.signature(function).bind({}, "", **parameters)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{where}.function={path}: it is called with (inputs, answer, **parameters): {error}"
+        ) from None
+    own = Own(function, parameters, severity=severity)
+    for problem in check_range(own, f"{where}."):
+        raise ConfigError(problem)
+    return own

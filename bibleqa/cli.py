@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bibleqa import console
+from bibleqa import console, garbage
 from bibleqa.data import commands as data
 from bibleqa.lm import export_command as export
 from bibleqa.promotion import commands as promotion_commands
@@ -16,6 +16,7 @@ from bibleqa.serve import terminal
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    garbage.collect_seldom()
     return console.guarded(lambda: _dispatch(sys.argv[1:] if argv is None else argv))
 
 

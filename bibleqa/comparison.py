@@ -89,7 +89,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
     """Which (score, cost) no other beats: none costs no more and scores higher, or scores no less and costs less."""
-    return [not any(s >= score and c <= cost and (s, c) != (score, cost) for s, c in points) for score, cost in points]
+    front: set[tuple[float, float]] = set()
+    best = float("-inf")
+    for score, cost in sorted(set(points), key=lambda point: (point[1], -point[0])):
+        if score > best:
+            front.add((score, cost))
+            best = score
+    return [point in front for point in points]
 
 
 @dataclass(frozen=True)
@@ -130,9 +136,10 @@ def _contributions_of(
     options = list(dict.fromkeys(settings[index][group] for index in having))
     if len(options) < 2:
         return []
+    everywhere = set.intersection(*(set(one) for one in settings))
     contexts: dict[frozenset[tuple[str, str]], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index in having:
-        others = {key: value for key, value in settings[index].items() if not _belongs(key, group, settings)}
+        others = {key: value for key, value in settings[index].items() if not _belongs(key, group, everywhere)}
         contexts[frozenset(others.items())][settings[index][group]].append(index)
     whole = [runs for runs in contexts.values() if len(runs) == len(options)]
     taken = [index for runs in whole for indices in runs.values() for index in indices]
@@ -157,6 +164,6 @@ def _contributions_of(
     ]
 
 
-def _belongs(key: str, group: str, settings: Sequence[Mapping[str, str]]) -> bool:
+def _belongs(key: str, group: str, everywhere: set[str]) -> bool:
     """Whether a key is the group's own, or one that only some of its options have."""
-    return key == group or (key.startswith(f"{group}.") and not all(key in one for one in settings))
+    return key == group or (key.startswith(f"{group}.") and key not in everywhere)

@@ -7,7 +7,19 @@ from pathlib import Path
 
 import dspy
 
-from bibleqa import adapters, assertions, formats, jobs, metrics, optimizers, report, runs, schema
+from bibleqa import (
+    adapters,
+    assertions,
+    checks,
+    formats,
+    jobs,
+    metrics,
+    optimizer_limits,
+    optimizers,
+    report,
+    runs,
+    schema,
+)
 from bibleqa import program as programs
 from bibleqa.budget import Budget, within
 from bibleqa.errors import Stopped
@@ -66,6 +78,8 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
     settings = {"lm": lm, "adapter": adapters.build(config.adapter)}
     workers = endpoints.concurrency(config.endpoint)
     trainset, valset, testset = ([programs.example(item) for item in split] for split in dataset.splits.values())
+    # Now, before anybody changes the file; and all of them only where they are wanted.
+    pool = list(map(programs.example, dataset.pool)) if optimizer_limits.tunes_weights(config.optimizer) else []
 
     record = Record(config, dataset, job.fingerprint, RunFolder(path), clock, budget)
     evaluator = Evaluator(metric, settings, record.meter, workers)
@@ -80,13 +94,13 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
             meter = Meter(record.meter, for_optimizer=True)
             with record.optimizing() as tell, dspy.context(**settings, **meter.settings):
                 task = optimizers.Task(
-                    metric=optimizers.Objective(metric, assertions.build(config.assertions, config.plugins)),
+                    metric=optimizers.Objective(metric, checks.build(config.assertions, config.plugins)),
                     trainset=programs.with_contexts(program, trainset),
                     valset=valset,
                     lm=lm,
                     teacher=teacher,
                     workers=workers,
-                    pool=[programs.example(item) for item in dataset.pool],
+                    pool=pool,
                     tell=tell,
                 )
 

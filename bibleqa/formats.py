@@ -8,14 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import dspy
-from dspy.utils.exceptions import AdapterParseError, LMError
-
-from bibleqa import adapters, paths, runs, text
-from bibleqa import program as programs
+from bibleqa import paths, runs, text
 from bibleqa.console import out
 from bibleqa.errors import EndpointUnusable
-from bibleqa.lm import embedded, endpoints
+from bibleqa.lm import embedded
 from bibleqa.schema import AdapterConfig, Config, EndpointConfig, ProgramConfig
 
 FORMATS = ("chat", "json", "xml")
@@ -93,6 +89,13 @@ def _remembered(kept: Path) -> Mapping[str, Found] | None:
 
 
 def _try(endpoint: EndpointConfig, name: str) -> Found:
+    import dspy
+    from dspy.utils.exceptions import AdapterParseError, LMError
+
+    from bibleqa import adapters
+    from bibleqa import program as programs
+    from bibleqa.lm import endpoints
+
     lm = endpoints.connect(endpoint)
     endpoints.probe(endpoint, lm)
     adapter = adapters.build(AdapterConfig(name))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bibleqa import assertions, budget, optimizers, provenance, verdict
+from bibleqa import budget, checks, optimizer_limits, provenance, verdict
 from bibleqa.data import slices
 from bibleqa.data.slices import Dataset
 from bibleqa.lm import embedded
@@ -31,12 +31,12 @@ def identify(config: Config, load: Callable[[DatasetConfig, CorpusConfig], Datas
     Raises:
         ConfigError: Something in config or data is wrong.
     """
-    assertions.build(config.assertions, config.plugins)
+    checks.build(config.assertions, config.plugins)
     budget.check(config)
     dataset = load(config.dataset, config.corpus)
-    optimizers.check(config, len(dataset.train), len(dataset.val))
+    optimizer_limits.check(config, len(dataset.train), len(dataset.val))
     if config.reproduce.run:
         verdict.check_data(RunFolder(Path(config.reproduce.run)), config, dataset.digest)
-    learned_from = dataset.pool_digest if optimizers.tunes_weights(config.optimizer) else None
+    learned_from = dataset.pool_digest if optimizer_limits.tunes_weights(config.optimizer) else None
     fingerprint = provenance.fingerprint(config, dataset.digest, embedded.digests(config), learned_from)
     return Job(config, dataset, fingerprint)

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import tokenize
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def _source_digest(module: str) -> str:
     return digest_lines(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
 
 
+@cache  # a sweep asks for each of its jobs
 def _without_comments(source: str) -> str:
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

@@ -292,10 +292,11 @@ def _unrecorded(half: Sequence[str]) -> Iterator[Damage]:
     for path in _run_files("summary.json"):
         folder = RunFolder(path.parent)
         try:
-            run_id, tracked = folder.read_json("summary.json")["run_id"], tracking.tracking_of(folder).name
+            run_id = folder.read_json("summary.json")["run_id"]
+            missing = (run_id is None or run_id in half) and tracking.tracking_of(folder).name != "none"
         except (ValueError, KeyError, TypeError, yaml.YAMLError, ConfigError):
             continue  # no run's, or damaged
-        if tracked != "none" and (run_id is None or run_id in half):
+        if missing:
             yield Damage(f"{_short(folder.path)} has ended, and MLflow does not know it", partial(_record, folder.path))
 
 

@@ -4,22 +4,24 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bibleqa import optimizers, paths, tracking
+from bibleqa import optimizer_limits, paths, tracking
 from bibleqa.config import parts
 from bibleqa.console import out
 from bibleqa.data.item import Item
 from bibleqa.data.slices import Dataset
-from bibleqa.evaluation import Outcome
-from bibleqa.lm.meter import Meter
 from bibleqa.results.past import PastRun
 from bibleqa.runs import RunFolder
 from bibleqa.schema import HELPERS, Config, FinetuneConfig
+
+if TYPE_CHECKING:
+    from bibleqa.evaluation import Outcome
+    from bibleqa.lm.meter import Meter
 
 _SAMPLES = 3
 _TUNES_WEIGHTS = ("finetune", "better_together")
@@ -28,7 +30,7 @@ _TUNES_WEIGHTS = ("finetune", "better_together")
 def plan(config: Config, dataset: Dataset, folder: Path) -> None:
     """Say what a run is about to do and what it may cost."""
     test, train, val = len(dataset.test), len(dataset.train), len(dataset.val)
-    inside = optimizers.most_calls(config.optimizer, train, val)
+    inside = optimizer_limits.most_calls(config.optimizer, train, val)
     helpers = {role: getattr(config, role) for role in HELPERS if getattr(config, role)}
     after = 0 if config.optimizer.name == "none" else test
     where = config.endpoint.base_url or "in this process"
@@ -61,13 +63,13 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
 
 
 @contextmanager
-def progress(phase: str, questions: int) -> Iterator[Callable[[Outcome], None]]:
+def progress(phase: str, questions: int) -> "Iterator[Callable[[Outcome], None]]":
     """Show how a phase goes; gives what to call with each outcome."""
     tally = _Tally()
     with _bar(MofNCompleteColumn()) as bar:
         task = bar.add_task(phase, total=questions, note="")
 
-        def show(outcome: Outcome) -> None:
+        def show(outcome: "Outcome") -> None:
             tally.add(outcome)
             bar.update(task, advance=1, note=str(tally))
 
@@ -75,7 +77,7 @@ def progress(phase: str, questions: int) -> Iterator[Callable[[Outcome], None]]:
 
 
 @contextmanager
-def working(phase: str, meter: Meter) -> Iterator[Callable[[str], None]]:
+def working(phase: str, meter: "Meter") -> Iterator[Callable[[str], None]]:
     """Show how an optimizer goes; gives what to call with what it is doing."""
     begun = meter.usage.calls
     with _bar(_Live(lambda: f"{meter.usage.calls - begun} LM calls")) as bar:
@@ -111,7 +113,7 @@ class _Tally:
         self._scored = 0
         self._errors = 0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: "Outcome") -> None:
         if outcome.score is None:
             self._errors += 1
         else:
@@ -124,7 +126,7 @@ class _Tally:
 
 
 def result(
-    folder: RunFolder, summary: Mapping[str, Any], config: Config, optimized: Sequence[Outcome], dataset: Dataset
+    folder: RunFolder, summary: Mapping[str, Any], config: Config, optimized: "Sequence[Outcome]", dataset: Dataset
 ) -> None:
     """Show a run's result, a sample of wrong answers, and how to look closer."""
     if summary["unchanged"] and config.optimizer.name != "none":
@@ -250,7 +252,7 @@ def _brief(value: Any) -> str:
     return str(value)[:12] if isinstance(value, str) and len(value) > 30 else str(value)
 
 
-def _wrong_answers(outcomes: Sequence[Outcome], items: Mapping[str, Item]) -> None:
+def _wrong_answers(outcomes: "Sequence[Outcome]", items: Mapping[str, Item]) -> None:
     wrong = [outcome for outcome in outcomes if outcome.score is not None and outcome.score < 1]
     if wrong:
         out.print(f"\n{len(wrong)} answers are not right, for instance:")

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import filterfalse
 
 _ARTICLES = frozenset({"a", "an", "the"})
 # Typewriter's, typographer's, and those that stand for aleph and ayin in transliterations.
@@ -24,7 +25,7 @@ def words(text: str) -> tuple[str, ...]:
     ('lord', 'anointed', 'h430', 'אלהים')
     """
     decomposed = unicodedata.normalize("NFKD", text)
-    bare = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+    bare = "".join(filterfalse(unicodedata.combining, decomposed)).casefold()
     bare = _APOSTROPHE.sub("", _POSSESSIVE.sub("", bare))
     bare = _STRONGS.sub(r"\1\2", bare)
     return tuple(w for w in _WORD.findall(bare) if w not in _ARTICLES)

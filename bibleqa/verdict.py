@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from bibleqa.errors import ConfigError
-from bibleqa.evaluation import Outcome
 from bibleqa.runs import RunFolder
 from bibleqa.schema import Config
+
+if TYPE_CHECKING:
+    from bibleqa.evaluation import Outcome
 
 _SAID = ("prediction", "raw", "score", "unreadable", "checks", "attempts")
 
@@ -29,7 +31,7 @@ def check_data(past: RunFolder, config: Config, dataset_digest: str) -> None:
         )
 
 
-def of(past: RunFolder, config: Config, outcomes: Iterable[Outcome], made: Mapping[str, Any]) -> dict[str, Any]:
+def of(past: RunFolder, config: Config, outcomes: "Iterable[Outcome]", made: Mapping[str, Any]) -> dict[str, Any]:
     """The part of summary.json about a repeated run.
 
     Args:

@@ -11,6 +11,7 @@ from dummies import Asked, chat, example, reader, son, taken_apart
 
 from bibleqa import adapters, assertions, optimizers
 from bibleqa import program as programs
+from bibleqa.checks import build
 from bibleqa.config import options
 from bibleqa.errors import RunFailed
 from bibleqa.evaluation import Evaluator
@@ -141,7 +142,7 @@ class Setting:
         self.lm = reader(reply, seed=seed)
         self.teacher = reader(teacher, "script/teacher") if teacher else None
         checks = checks or AssertionsConfig("none")
-        self.checks = assertions.build(checks)
+        self.checks = build(checks)
         self.program = assertions.enforce(programs.build(ProgramConfig(program)), checks)
         self.program.set_lm(self.lm)
         self.meter = Meter()

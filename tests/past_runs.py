@@ -113,7 +113,7 @@ def make(
             **{phase: evaluation.scores(several) for phase, several in outcomes.items()},
             "improvement": evaluation.improvement(outcomes["baseline"], outcomes["optimized"]),
             "lm": dict(lm),
-            "seconds": {"total": seconds},
+            "seconds": {"baseline": seconds, "optimize": 0.0, "evaluate": 0.0, "total": seconds},
             "optimizer_errors": [],
             **summary,
         }

@@ -12,10 +12,10 @@ from dummies import ECHO, chat, example, model, son
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bibleqa import adapters, assertions, config, evaluation
+from bibleqa import adapters, config, evaluation
 from bibleqa import program as programs
 from bibleqa.assertions import Attempts, Checked, Complaint, complaints, enforce, watched
-from bibleqa.checks import Answers, Grounded, MaxWords
+from bibleqa.checks import Answers, Grounded, MaxWords, build
 from bibleqa.errors import ConfigError
 from bibleqa.schema import AdapterConfig, AssertionsConfig, ProgramConfig
 
@@ -48,18 +48,18 @@ def inputs(context: str = "And Seth begat Enos.", **values: Any) -> dict[str, An
 )
 def test_a_wrong_set_of_checks_is_refused(checks: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        assertions.build(AssertionsConfig("mine", checks))
+        build(AssertionsConfig("mine", checks))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
 def test_a_check_without_parameters_has_its_defaults() -> None:
-    assert assertions.build(AssertionsConfig("mine", {"grounded": None})) == {"grounded": Grounded(1.0)}
+    assert build(AssertionsConfig("mine", {"grounded": None})) == {"grounded": Grounded(1.0)}
 
 
 def test_the_checks_keep_the_order_of_the_set() -> None:
     names = ["max_words", "grounded", "answers"]
-    assert list(assertions.build(AssertionsConfig("mine", dict.fromkeys(names)))) == names
+    assert list(build(AssertionsConfig("mine", dict.fromkeys(names)))) == names
 
 
 def test_complaints_name_check_message_and_severity_in_order() -> None:
@@ -231,7 +231,7 @@ def test_the_checked_program_keeps_its_predictors() -> None:
 @pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("name", ["strict", "theological", "scholarly"])
 def test_a_right_and_brief_answer_passes_every_set(name: str) -> None:
-    checks = assertions.build(config.compose([f"assertions={name}"]).assertions)
+    checks = build(config.compose([f"assertions={name}"]).assertions)
     asked = inputs("[Genesis 5:6] And Seth, the son of Adam, begat Enos.")
     for answer in ("Seth", "Seth the son of Adam"):
         assert not any(complaint.hard for complaint in complaints(checks, asked, answer))
@@ -306,7 +306,7 @@ def test_a_function_of_ones_own_is_a_check(plugin: str) -> None:
             "assertions.checks.brief.most=3",
         ]
     )
-    checks = assertions.build(composed.assertions, composed.plugins)
+    checks = build(composed.assertions, composed.plugins)
     assert complaints(checks, inputs(), "Seth the son") == [
         Complaint("short", "Whom did Father1 beget? In 2 words.", hard=False)
     ]
@@ -343,7 +343,7 @@ def test_a_module_that_is_not_listed_is_never_imported(plugin: str) -> None:
 def test_a_function_that_cannot_be_had_is_refused(function: Any, message: str) -> None:
     plugins = ["my_checks", "absent_checks", "broken_checks", "garbled_checks"]
     with pytest.raises(ConfigError) as caught:
-        assertions.build(AssertionsConfig("mine", {"mine": {"function": function}}), plugins)
+        build(AssertionsConfig("mine", {"mine": {"function": function}}), plugins)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
@@ -351,7 +351,7 @@ def test_a_function_that_cannot_be_had_is_refused(function: Any, message: str) -
 def test_parameters_that_a_function_does_not_take_are_refused(plugin: str) -> None:
     set_ = AssertionsConfig("mine", {"brief": {"function": "my_checks.brief", "least": 1}})
     with pytest.raises(ConfigError, match=r"checks\.brief\.function=my_checks\.brief: .*unexpected keyword.*'least'"):
-        assertions.build(set_, [plugin])
+        build(set_, [plugin])
     set_ = AssertionsConfig("mine", {"brief": {"function": "my_checks.brief", "severity": "firm"}})
     with pytest.raises(ConfigError, match=r"brief\.severity=firm: not one of hard, soft"):
-        assertions.build(set_, [plugin])
+        build(set_, [plugin])

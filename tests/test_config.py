@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from options import OPTIONS, OWN_FILES, choosing
 from project import HOME, Project, end
 
-from bibleqa import adapters, assertions, config, metrics, paths, schema
+from bibleqa import adapters, checks, config, metrics, paths, schema
 from bibleqa import program as programs
 from bibleqa.config import guard, parts
 from bibleqa.config.explain import explain
@@ -46,7 +46,7 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
         assert adapters.build(composed.adapter)
     if group != "metric" or option not in ("semantic", "judge"):  # likewise
         assert metrics.build(composed).score(question(1), "Son1").value == 1
-    assert list(assertions.build(composed.assertions)) == list(composed.assertions.checks)
+    assert list(checks.build(composed.assertions)) == list(composed.assertions.checks)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -99,6 +99,20 @@ def test_help_and_config_errors_import_nothing_heavy(argument: str) -> None:
     imported = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stderr
     assert "bibleqa.schema" in imported
     assert not re.findall(r"\| +(dspy|mlflow|numpy|torch|ray|litellm)\n", imported)
+
+
+@pytest.mark.parametrize("arguments", [[], ["-m", "optimizer=none,bootstrap"], ["adapter=auto", "assertions=strict"]])
+def test_a_plan_imports_no_package_that_it_can_do_without(project: Path, arguments: list[str]) -> None:
+    given = Project(project, "http://127.0.0.1:9/v1", under=("env", "PYTHONPROFILEIMPORTTIME=1"))
+    for split in ("train", "val", "test"):
+        rows = [
+            {"id": f"{split}{number}", "question": f"Who, {split}, {number}?", "answer": "Seth"} for number in range(8)
+        ]
+        given.write(split, rows)
+    said = end(given.start(*arguments, "plan=true"))
+    assert said.code == 0, said.err
+    assert "bibleqa.sweeps.plan" in said.err
+    assert not re.findall(r"\| +(dspy|mlflow|torch|ray|litellm|httpx|matplotlib|bibleqa\.data\.build)\n", said.err)
 
 
 WRONG = {

@@ -5,9 +5,9 @@ import importlib.util
 import pytest
 from dspy.teleprompt import GEPA
 
-from bibleqa import config, optimizers
+from bibleqa import config, optimizer_limits
 from bibleqa.errors import ConfigError
-from bibleqa.optimizers import most_calls
+from bibleqa.optimizer_limits import most_calls
 from bibleqa.schema import BootstrapConfig, GepaConfig, MiproConfig, OptimizerConfig
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -16,7 +16,7 @@ TOGETHER = "optimizer=better_together"
 
 
 def check(*overrides: str, train: int = 8, val: int = 4) -> None:
-    optimizers.check(config.compose(overrides), train, val)
+    optimizer_limits.check(config.compose(overrides), train, val)
 
 
 REFUSED = {

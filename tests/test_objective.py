@@ -7,7 +7,7 @@ import pytest
 from dspy.utils.exceptions import LMServerError
 from dummies import example
 
-from bibleqa import assertions
+from bibleqa.checks import build
 from bibleqa.metrics import Contains, Score, TokenF1
 from bibleqa.optimizers import Objective
 from bibleqa.schema import AssertionsConfig
@@ -17,7 +17,7 @@ BRIEF: dict[str, Any] = {"max_words": {"most": 2}, "grounded": {"severity": "sof
 
 
 def objective(**checks: Any) -> Objective:
-    return Objective(Contains(6), assertions.build(AssertionsConfig("own", checks)))
+    return Objective(Contains(6), build(AssertionsConfig("own", checks)))
 
 
 def said(answer: str) -> dspy.Prediction:

@@ -30,7 +30,7 @@ from optimizing import (
 from bibleqa import config
 from bibleqa import program as programs
 from bibleqa.lm.meter import Meter
-from bibleqa.optimizers import most_calls
+from bibleqa.optimizer_limits import most_calls
 
 DEMO_MAKERS = ["bootstrap", "bootstrap_random_search", "infer_rules", "ensemble", "better_together"]
 """Those that bootstrap, and end well when that fails."""

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from options import OPTIONS, choosing_all
 
-from bibleqa import assertions, config, paths, reproduce
+from bibleqa import checks, config, paths, reproduce
 from bibleqa.errors import ConfigError
 from bibleqa.schema import GROUPS, Config, ReproduceConfig, TermConfig
 
@@ -136,7 +136,7 @@ def test_a_saved_check_of_ones_own_comes_back_and_asks_for_its_plugin() -> None:
     repeated = again(saved(config.to_yaml(config.compose(["assertions=strict", "plugins=[my_checks]", own]))))
     assert repeated.assertions.checks["brief"] == {"function": "my_checks.brief", "most": 3}
     with pytest.raises(ConfigError, match=r"allow it with plugins=\[my_checks\]"):
-        assertions.build(repeated.assertions, repeated.plugins)
+        checks.build(repeated.assertions, repeated.plugins)
 
 
 def test_further_overrides_win() -> None:

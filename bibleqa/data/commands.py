@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace, out: Console) -> int:
 def _build(arguments: argparse.Namespace, out: Console) -> int:
     from bibleqa.data import sources
     from bibleqa.data.card import CARD
+    from bibleqa.data.reader import read_items
     from bibleqa.data.store import Report
 
     settings = config.compose(arguments.overrides)
@@ -89,7 +90,7 @@ def _build(arguments: argparse.Namespace, out: Console) -> int:
     out.print(f"corpus {'built' if reports else 'up to date'}: {store}", markup=False)
     begun = time.perf_counter()
     files = _files(settings)
-    counts = ", ".join(f"{len(items):,} {split}" for split, items in _read(files).items())
+    counts = ", ".join(f"{sum(1 for _ in read_items(path)):,} {split}" for split, path in files.items())
     out.print(f"dataset {settings.dataset.name}: {counts}, {time.perf_counter() - begun:.1f} s", markup=False)
     card = files["test"].with_name(CARD)
     if card.is_file():  # the user's own files have none
@@ -191,16 +192,12 @@ def _terms(arguments: argparse.Namespace, out: Console) -> int:
 
 def _items(settings: Config) -> dict[str, list[Item]]:
     """The whole dataset that a config chooses, by split; built first where it is not there yet."""
-    return _read(_files(settings))
+    from bibleqa.data.reader import read_items
+
+    return {split: list(read_items(path)) for split, path in _files(settings).items()}
 
 
 def _files(settings: Config) -> dict[str, Path]:
     from bibleqa.data import slices
 
     return slices.files(settings.dataset, settings.corpus)
-
-
-def _read(files: dict[str, Path]) -> dict[str, list[Item]]:
-    from bibleqa.data.reader import read_items
-
-    return {split: list(read_items(path)) for split, path in files.items()}

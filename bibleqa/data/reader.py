@@ -1,7 +1,9 @@
 """Reading a dataset file: one question a line, as JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from bibleqa.data.item import Item
 from bibleqa.errors import ConfigError
@@ -21,12 +23,52 @@ def read_items(path: Path) -> Iterator[Item]:
 
 def numbered_items(path: Path) -> Iterator[tuple[int, Item]]:
     """`read_items`, each with the number of its line."""
+    return ((number, item) for number, _, item in _lines(path))
+
+
+def placed_items(path: Path) -> Iterator[tuple[int, Item]]:
+    """`read_items`, each with the place in the file by which `Filed` finds it again."""
+    return ((place, item) for _, place, item in _lines(path))
+
+
+@dataclass(frozen=True)
+class Filed(Sequence[Item]):
+    """Questions that stay in their file until they are asked for."""
+
+    path: Path
+    places: Sequence[int]
+    """Of `placed_items`, in the order of the questions."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Filed": ...
+    def __getitem__(self, index: int | slice) -> "Item | Filed":
+        if isinstance(index, slice):
+            return Filed(self.path, self.places[index])
+        return next(iter(Filed(self.path, [self.places[index]])))
+
+    def __iter__(self) -> Iterator[Item]:
+        with self.path.open("rb") as file:
+            for place in self.places:
+                file.seek(place)
+                yield Item.from_json(file.readline().decode())
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, Item]]:
+    """The questions, each with the number of its line and its place."""
     seen: dict[str, int] = {}
+    end = 0
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
+                end += len(raw)
                 if number == 1:
                     raw = raw.removeprefix(_BOM)
+                place = end - len(raw)
                 if not raw.strip():
                     continue
                 try:
@@ -34,7 +76,7 @@ def numbered_items(path: Path) -> Iterator[tuple[int, Item]]:
                 except ConfigError as error:
                     raise ConfigError(f"{path}:{number}: {error} ({len(seen)} good lines before it)") from None
                 seen[item.id] = number
-                yield number, item
+                yield number, place, item
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
 

@@ -1,14 +1,15 @@
 """Which questions of a dataset a run takes."""
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bibleqa import paths, provenance
 from bibleqa.data.item import Item
-from bibleqa.data.reader import read_items
+from bibleqa.data.reader import Filed, placed_items
 from bibleqa.errors import ConfigError
 from bibleqa.schema import (
     BuiltConfig,
@@ -29,10 +30,10 @@ class Dataset:
     train: list[Item]
     val: list[Item]
     test: list[Item]
-    pool: list[Item] = field(default_factory=list)
+    pool: Sequence[Item] = ()
     """All questions that train is the beginning of: a weight step learns from more than a prompt can show."""
 
-    @property
+    @cached_property
     def pool_digest(self) -> str:
         """sha256 of the pool, in its order."""
         return provenance.digest_lines(item.to_json() for item in self.pool)
@@ -42,7 +43,7 @@ class Dataset:
         """The three by name, train first."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 of all of them, in their order."""
         return provenance.digest_lines(
@@ -61,20 +62,19 @@ def load(config: DatasetConfig, corpus: CorpusConfig | None = None) -> Dataset:
     Raises:
         ConfigError: A file is missing or malformed, a split comes out empty, or test questions stand in train.
     """
-    pools = {split: list(read_items(path)) for split, path in files(config, corpus or CorpusConfig()).items()}
-    _check_names(config, [item for items in pools.values() for item in items])
-    pools = {split: _filtered(items, config) for split, items in pools.items()}
-    pool = _take(pools["train"], None, config)
+    sifted = {split: _Sifted(path, config) for split, path in files(config, corpus or CorpusConfig()).items()}
+    _check_names(config, sifted.values())
+    pool = sifted["train"].take(None)
     dataset = Dataset(
         pool=pool,
-        train=pool[: config.max_train],
-        val=_take(pools["val"], config.max_val, config),
-        test=_with_anchors(pools["test"], pools.get("anchors", []), config),
+        train=list(pool[: config.max_train]),
+        val=list(sifted["val"].take(config.max_val)),
+        test=_with_anchors(sifted["test"], sifted.get("anchors"), config),
     )
     for split, items in dataset.splits.items():
         if not items:
             raise ConfigError(f"dataset: no {split} questions are left; loosen dataset.types, books or open_book")
-    _check_apart(dataset)
+    _check_apart(dataset, sifted["train"])
     return dataset
 
 
@@ -113,21 +113,51 @@ def book_of(reference: str) -> str:
     return reference.rpartition(" ")[0] or reference
 
 
-def _filtered(items: Iterable[Item], config: DatasetConfig) -> list[Item]:
-    return [
-        item
-        for item in items
-        if (config.open_book is None or item.open_book == config.open_book)
-        and (not config.types or item.type in config.types)
-        and (not config.books or book_of(item.reference) in config.books)
-    ]
+class _Sifted:
+    """What a config lets through of a file: the questions themselves stay there, however many they are."""
+
+    def __init__(self, path: Path, config: DatasetConfig):
+        self.types: set[str] = set()
+        self.books: set[str] = set()
+        self.asked: set[int] = set()
+        """Hashes of what is asked."""
+        self._path = path
+        weights = config.weights if isinstance(config, BuiltConfig) else {}
+        found: dict[str, list[tuple[bytes, int]]] = defaultdict(list)
+        for place, item in placed_items(path):
+            book = book_of(item.reference)
+            self.types.add(item.type)
+            self.books.add(book)
+            if (
+                (config.open_book is None or item.open_book == config.open_book)
+                and (not config.types or item.type in config.types)
+                and (not config.books or book in config.books)
+                and weights.get(item.type, 1.0)
+            ):
+                found[item.type].append((hashlib.sha256(f"{config.seed} {item.id}".encode()).digest(), place))
+                self.asked.add(_asked(item))
+        turns = (
+            (turn / weights.get(kind, 1.0), drawn, place)
+            for kind, places in found.items()
+            for turn, (drawn, place) in enumerate(sorted(places))
+        )
+        self._places = [place for _, _, place in sorted(turns)]
+
+    def take(self, most: int | None) -> Filed:
+        """So many questions, the families in turn by their weights, in an order that depends on seed and ids alone."""
+        return Filed(self._path, self._places[:most])
 
 
-def _check_names(config: DatasetConfig, items: list[Item]) -> None:
+def _asked(item: Item) -> int:
+    return hash((item.context, item.question, item.history))
+
+
+def _check_names(config: DatasetConfig, sifted: Collection[_Sifted]) -> None:
+    types, books = set[str]().union(*(one.types for one in sifted)), set[str]().union(*(one.books for one in sifted))
     for key, wanted, known in (
-        ("types", config.types, {item.type for item in items}),
-        ("weights", list(getattr(config, "weights", {})), {item.type for item in items}),
-        ("books", config.books, {book_of(item.reference) for item in items}),
+        ("types", config.types, types),
+        ("weights", list(getattr(config, "weights", {})), types),
+        ("books", config.books, books),
     ):
         if unknown := [name for name in wanted if name not in known]:
             raise ConfigError(f"dataset.{key}={unknown[0]}: there is none in this dataset; it has {_list(known)}")
@@ -137,34 +167,18 @@ def _list(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _take(items: list[Item], most: int | None, config: DatasetConfig) -> list[Item]:
-    """So many questions, the families in turn by their weights, in an order that depends on seed and ids alone."""
-    weights = config.weights if isinstance(config, BuiltConfig) else {}
-    shuffled = sorted(items, key=lambda item: hashlib.sha256(f"{config.seed} {item.id}".encode()).digest())
-    seen: Counter[str] = Counter()
-    by_turn: dict[float, list[Item]] = defaultdict(list)
-    for item in shuffled:
-        if weight := weights.get(item.type, 1.0):
-            by_turn[seen[item.type] / weight].append(item)
-            seen[item.type] += 1
-    return [item for turn in sorted(by_turn) for item in by_turn[turn]][:most]
-
-
-def _with_anchors(generated: list[Item], anchors: list[Item], config: DatasetConfig) -> list[Item]:
+def _with_anchors(generated: _Sifted, anchors: _Sifted | None, config: DatasetConfig) -> list[Item]:
     share = config.anchor_share if isinstance(config, BuiltConfig) else 0.0
-    if config.max_test is None:
-        return [
-            *(_take(anchors, None, config) if share else []),
-            *(_take(generated, None, config) if share < 1 else []),
-        ]
-    hand_written = _take(anchors, round(share * config.max_test), config)
-    rest = config.max_test - len(hand_written) if share < 1 else 0
-    return [*hand_written, *_take(generated, rest, config)]
+    by_hand = None if config.max_test is None else round(share * config.max_test)
+    hand_written = list(anchors.take(by_hand)) if anchors and share else []
+    if share == 1:
+        return hand_written
+    return [*hand_written, *generated.take(None if config.max_test is None else config.max_test - len(hand_written))]
 
 
-def _check_apart(dataset: Dataset) -> None:
-    seen = {(item.context, item.question, item.history) for item in [*dataset.pool, *dataset.val]}
-    both = [item for item in dataset.test if (item.context, item.question, item.history) in seen]
+def _check_apart(dataset: Dataset, train: _Sifted) -> None:
+    seen = train.asked.union(map(_asked, dataset.val))
+    both = [item for item in dataset.test if _asked(item) in seen]
     if both:
         raise ConfigError(
             f"dataset: {len(both)} test questions stand in train or val too, the first is {both[0].id}; "

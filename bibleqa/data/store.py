@@ -176,8 +176,10 @@ def _insert(connection: sqlite3.Connection, batch: list[Record]) -> int:
 
 def _row(record: Record) -> tuple[Any, ...]:
     """A record as a row: its fields in order, lists as JSON."""
-    values = (getattr(record, name) for name in record.__dataclass_fields__)
-    return tuple(json.dumps(v, ensure_ascii=False) if isinstance(v, tuple) else v for v in values)
+    return tuple([_as_json(v) if isinstance(v, tuple) else v for v in vars(record).values()])
+
+
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -5,7 +5,6 @@ equal tuning is never done twice, and an interrupted one goes on.
 """
 
 import hashlib
-import importlib.util
 import json
 import logging
 import os
@@ -24,13 +23,12 @@ from dspy.clients.provider import Provider, TrainingJob
 from filelock import FileLock, Timeout
 
 from bibleqa import artifacts, paths, provenance, runs
-from bibleqa.errors import BibleQAError, ConfigError, RunFailed
+from bibleqa.errors import BibleQAError, RunFailed
 from bibleqa.lm import embedded, lora
 from bibleqa.lm.embedded import EmbeddedEngine
 
 log = logging.getLogger(__name__)
 
-_NEEDED = ("torch", "transformers", "peft", "gguf")
 _NO_MEMORY = re.compile(r"(allocate|out of|enough) memory|MemoryError|bad_alloc")
 
 
@@ -43,19 +41,6 @@ class Tuned:
     adapter: Path
     manifest: dict[str, Any]
     """What adapter.json says: base model, digests, settings, versions."""
-
-
-def check_installed() -> None:
-    """See that what tuning needs is installed.
-
-    Raises:
-        ConfigError: It is not; the message has the command.
-    """
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise ConfigError(
-            f'tuning weights needs {", ".join(missing)}: pip install -c constraints.txt -e ".[weights]"; '
-            "or choose an optimizer that tunes prompts alone"
-        )
 
 
 class LoRAProvider(Provider):

@@ -14,12 +14,11 @@ from bibleqa.lm.finetune import LoRAProvider, Tuned
 from bibleqa.lm.meter import Meter
 from bibleqa.optimizers import prompts, swallowed, together, weights
 from bibleqa.optimizers.candidates import Candidate
-from bibleqa.optimizers.limits import check, most_calls, tunes_weights
 from bibleqa.optimizers.objective import Objective
 from bibleqa.optimizers.task import Task
 from bibleqa.schema import BetterTogetherConfig, EnsembleConfig, FinetuneConfig, OptimizerConfig
 
-__all__ = ["Candidate", "Objective", "Optimized", "Task", "check", "most_calls", "optimize", "tunes_weights"]
+__all__ = ["Candidate", "Objective", "Optimized", "Task", "optimize"]
 
 _COMPARED = 3
 """Candidates that are measured on all of val in the end, beside what the optimizer itself gives back."""

@@ -242,6 +242,9 @@ def _standing(
     costs = [run.tokens if cost == "tokens" else run.calls for run in past_runs]
     values = [run.score or 0.0 for run in past_runs]
     order = sorted(range(len(past_runs)), key=lambda i: (-values[i], costs[i], past_runs[i].fingerprint))
+    ranks: dict[float, int] = {}
+    for place, index in enumerate(order, 1):
+        ranks.setdefault(values[index], place)
     best = past_runs[order[0]]
     to_best = [difference(past_runs[index].scores, best.scores) for index in order[1:]]
     corrected = holm([1.0 if one.p is None else one.p for one in to_best])
@@ -249,7 +252,7 @@ def _standing(
     entries = [
         Entry(
             past_runs[index],
-            1 + sum(value > values[index] for value in values),
+            ranks[values[index]],
             settings[index],
             to_best[place - 1] if place else None,
             corrected[place - 1] if place else None,

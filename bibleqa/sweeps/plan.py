@@ -10,7 +10,7 @@ import psutil
 from rich.markup import escape
 from rich.table import Table
 
-from bibleqa import formats, jobs, optimizers, runs, schema
+from bibleqa import formats, jobs, optimizer_limits, runs, schema
 from bibleqa.console import out
 from bibleqa.errors import ConfigError
 from bibleqa.jobs import Job
@@ -43,7 +43,7 @@ def calls(job: Job) -> Calls:
     test, train, val = len(job.dataset.test), len(job.dataset.train), len(job.dataset.val)
     if job.config.reproduce.mode == "evaluate":
         return Calls(0, 0, test)
-    inside = optimizers.most_calls(job.config.optimizer, train, val)
+    inside = optimizer_limits.most_calls(job.config.optimizer, train, val)
     return Calls(test, inside, 0 if job.config.optimizer.name == "none" else test)
 
 

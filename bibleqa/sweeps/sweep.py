@@ -24,7 +24,6 @@ from bibleqa.console import out
 from bibleqa.data import slices
 from bibleqa.errors import BibleQAError, ConfigError, RunFailed
 from bibleqa.jobs import Job
-from bibleqa.lm import endpoints
 from bibleqa.reproduce import quoted
 from bibleqa.results import leaderboard
 from bibleqa.results.html_report import write as write_html
@@ -131,7 +130,10 @@ def _planned(combinations: Sequence[Sequence[str]], composer: Composer, ask: boo
             except ConfigError as error:
                 raise ConfigError(f"{name}: {error}") from None
             found.setdefault(job.fingerprint, Planned(job, list(overrides), name))
-    endpoints.unload_others(())  # the jobs load their own
+    if ask:
+        from bibleqa.lm import endpoints
+
+        endpoints.unload_others(())  # the jobs load their own
     return list(found.values())
 
 

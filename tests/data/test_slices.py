@@ -1,9 +1,11 @@
 """Which questions a run takes."""
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from dummies import item
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bibleqa.data import build, slices
+from bibleqa.data import build
 from bibleqa.data.item import Item, Turn
 from bibleqa.data.slices import Dataset, book_of, load
 from bibleqa.errors import ConfigError
@@ -186,8 +188,27 @@ def test_an_empty_file_is_an_empty_slice(folder: Path) -> None:
 
 @given(st.permutations(pool(0, 12)), st.integers(1, 12), st.integers(0, 5))
 def test_the_order_of_the_file_does_not_matter(items: list[Item], most: int, seed: int) -> None:
-    config = BuiltConfig(name="kjv", seed=seed)
-    assert slices._take(items, most, config) == slices._take(pool(0, 12), most, config)
+    def taken(items: Iterable[Item]) -> list[Item]:
+        with TemporaryDirectory() as folder:
+            for split, questions in {"train": items, "val": pool(20, 1), "test": pool(30, 1)}.items():
+                write(Path(folder) / f"{split}.jsonl", questions)
+            return jsonl(Path(folder), max_train=most, seed=seed).train
+
+    assert taken(items) == taken(pool(0, 12))
+
+
+def test_questions_that_a_run_does_not_take_stay_in_their_file(folder: Path) -> None:
+    row = replace(item(0), context="x" * 1000)
+    write(folder / "train.jsonl", (replace(row, id=f"many{n}", question=f"Who begat {n}?") for n in range(10_000)))
+    tracemalloc.start()
+    dataset = jsonl(folder, max_train=5)
+    held, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(dataset.pool) == 10_000
+    assert list(dataset.pool[:5]) == dataset.train
+    assert dataset.pool[9_999].id.startswith("many")
+    assert held < 1e6 < 10e6 < (folder / "train.jsonl").stat().st_size
+    assert most < 6e6
 
 
 def test_the_digest_tells_content_order_and_split_apart() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bibleqa.data.item import Item
 from bibleqa.data.kjv import Bible, Verse, context_of
@@ -64,6 +65,7 @@ class Kin:
     father: bool
 
 
+@lru_cache(maxsize=40_000)  # several families ask it of every verse
 def kin(bible: Bible, verse: Verse) -> list[Kin]:
     """The parents and children that the verse names, but none whose name stands for two people in it."""
     names = proper_names(bible)

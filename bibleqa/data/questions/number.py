@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bibleqa.data.item import Item
 from bibleqa.data.kjv import Bible, Verse, context_of
@@ -75,6 +76,7 @@ class Measure:
     child: str = ""
 
 
+@lru_cache(maxsize=40_000)  # several families ask it of every verse
 def measures(bible: Bible, verse: Verse) -> list[Measure]:
     """What the verse gives numbers for."""
     found = list(_of_persons(bible, verse))

@@ -1,10 +1,10 @@
 """What an optimizer needs and what it may cost, known before anything is spent."""
 
+import importlib.util
 import math
 
 from bibleqa.config.parts import parts_of, words_of
 from bibleqa.errors import ConfigError
-from bibleqa.lm import finetune
 from bibleqa.schema import (
     BetterTogetherConfig,
     BootstrapConfig,
@@ -19,6 +19,7 @@ from bibleqa.schema import (
     SimbaConfig,
 )
 
+_NEEDED = ("torch", "transformers", "peft", "gguf")
 _MIPRO = {"light": 6, "medium": 12, "heavy": 18}
 """DSPy's number of candidates for each budget; GEPA's budgets have the same."""
 _MIPRO_VAL = {"light": 100, "medium": 300, "heavy": 1000}
@@ -65,7 +66,15 @@ def _check_tunable(config: Config, key: str, part: FinetuneConfig) -> None:
             f"program={config.program.name} wants it; {key}.source=teacher has"
         )
     if config.reproduce.mode == "rerun":  # else the weights of the recorded run are taken
-        finetune.check_installed()
+        _check_installed()
+
+
+def _check_installed() -> None:
+    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        raise ConfigError(
+            f'tuning weights needs {", ".join(missing)}: pip install -c constraints.txt -e ".[weights]"; '
+            "or choose an optimizer that tunes prompts alone"
+        )
 
 
 def tunes_weights(optimizer: OptimizerConfig) -> bool:
