@@ -37,7 +37,7 @@ from project import Folder, Project, end
 from test_experiment import learner, project_at
 
 from bibleqa import databases
-from bibleqa.runs import append, read_lines
+from bibleqa.runs import Lines, read_lines
 
 THREADS = 2
 """Questions that a run asks at once."""
@@ -357,7 +357,7 @@ def kill_all(kinds: Sequence[str], begin: int, kills: int, at_once: int, kept: P
         calm = dict(zip(kinds, pool.map(lambda name: undisturbed(KINDS[name]), kinds), strict=True))
         for name, one in calm.items():
             print(f"{name}: {one.seconds:.1f} s undisturbed", flush=True)
-        waiting, lock = cases(kinds, begin), Lock()
+        waiting, lock, lines = cases(kinds, begin), Lock(), Lines(kept)
 
         def work() -> None:
             while True:
@@ -368,7 +368,7 @@ def kill_all(kinds: Sequence[str], begin: int, kills: int, at_once: int, kept: P
                 case = disturbed(name, number, most, calm[name])
                 with lock:
                     done.append(case)
-                    append(kept, json.dumps(asdict(case)), sync=False)
+                    lines.add(json.dumps(asdict(case)))
                     print(asdict(case), flush=True)
 
         for worker in [pool.submit(work) for _ in range(at_once)]:

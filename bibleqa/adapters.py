@@ -1,9 +1,10 @@
 """How a signature is written for a language model, and how the answer is read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -44,19 +45,35 @@ def watched() -> Iterator[list[Reading]]:
 
 
 class DemosAsAsked:
-    """Writes a demo as a request is written: its history as turns, not as a field of JSON."""
+    """Writes a demo as a request is written: its history as turns, not as a field of JSON.
+
+    What a signature alone decides is made once and not for each question: DSPy makes a class anew for each signature
+    that is another one's less a field, which takes longer than all else that it does for a question.
+    """
+
+    def format(self, signature: Any, demos: list[Any], inputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """As DSPy's."""
+        name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
+        if not name:
+            messages: list[dict[str, Any]] = super().format(signature, demos, inputs)  # type: ignore[misc]
+            return messages
+        bare, rest = _without(signature, name, signature.instructions), dict(inputs)
+        turns = self.format_conversation_history(bare, name, rest)  # type: ignore[attr-defined]
+        system, *asked = super().format(bare, [], rest)  # type: ignore[misc]
+        return [system, *self.format_demos(signature, demos), *turns, *asked]
 
     def format_system_message(self, signature: Any) -> str:
         """As DSPy's, without the history."""
         name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
-        return super().format_system_message(signature.delete(name) if name else signature)  # type: ignore[misc]
+        bare = _without(signature, name, signature.instructions) if name else signature
+        return _system_message(super().format_system_message, bare, bare.instructions)  # type: ignore[misc]
 
     def format_demos(self, signature: Any, demos: list[Any]) -> list[dict[str, Any]]:
         """As DSPy's, each after its history."""
         name = self._get_history_field_name(signature)  # type: ignore[attr-defined]
         if not name:
             return super().format_demos(signature, demos)  # type: ignore[misc]
-        bare = signature.delete(name)
+        bare = _without(signature, name, signature.instructions)
         messages: list[dict[str, Any]] = []
         for demo in demos:
             rest = dict(demo)
@@ -65,6 +82,17 @@ class DemosAsAsked:
             messages += self.format_conversation_history(bare, name, {name: history})  # type: ignore[attr-defined]
             messages += super().format_demos(bare, [rest])  # type: ignore[misc]
         return messages
+
+
+# An optimizer makes signatures without end; their instructions are the one thing of them that can be set later.
+@lru_cache(maxsize=64)
+def _without(signature: Any, field: str, instructions: str) -> Any:
+    return signature.delete(field)
+
+
+@lru_cache(maxsize=64)
+def _system_message(write: Callable[[Any], str], signature: Any, instructions: str) -> str:
+    return write(signature)
 
 
 class AdapterParseError(exceptions.AdapterParseError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -155,13 +156,16 @@ class _WithFeedback(dspy.Adapter):
         return await self._adapter.acall(lm, *self._extended(lm, lm_kwargs, signature), demos, self._inputs(inputs))
 
     def _extended(self, lm: Any, lm_kwargs: dict[str, Any], signature: Any) -> tuple[dict[str, Any], Any]:
-        described = dspy.InputField(desc="what was wrong with the answer before")
-        return {**lm_kwargs, **self._extra, "seed": (lm.kwargs.get("seed") or 0) + self._attempt}, signature.append(
-            "feedback", described
-        )
+        seed = (lm.kwargs.get("seed") or 0) + self._attempt
+        return {**lm_kwargs, **self._extra, "seed": seed}, _extended(signature, signature.instructions)
 
     def _inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {**inputs, "feedback": self._feedback}
+
+
+@lru_cache(maxsize=64)  # as in `bibleqa.adapters`: a class for each question asked again would be most of its cost
+def _extended(signature: Any, instructions: str) -> Any:
+    return signature.append("feedback", dspy.InputField(desc="what was wrong with the answer before"))
 
 
 def enforce(program: dspy.Module, assertions: AssertionsConfig, plugins: Sequence[str] = ()) -> dspy.Module:

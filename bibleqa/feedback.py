@@ -113,7 +113,7 @@ def _put(file: Path, id: str, line: str | None) -> None:
     """Add a line, or have it where one of that id stands; with None, have none of that id."""
     lines = {row["id"]: json.dumps(row, ensure_ascii=False) for row in _rows(file)}
     if line is not None and id not in lines:
-        runs.append(file, secrets.redacted(line), sync=True)
+        runs.Lines(file).add(secrets.redacted(line))
         return
     if line is None:
         lines.pop(id, None)

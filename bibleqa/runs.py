@@ -5,13 +5,14 @@ import json
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from bibleqa import paths, secrets
+from bibleqa import paths, secrets, syncing
 from bibleqa.errors import ConfigError
 
 SCHEMA = 1
@@ -26,12 +27,12 @@ class RunFolder:
     def __init__(self, path: Path):
         """Take a folder that exists."""
         self.path = path
-        self._lock = threading.Lock()
+        self._lines: dict[str, Lines] = {}
 
     def append(self, name: str, line: str) -> None:
-        """Add a line to a file, whole or not at all, on disk before this returns. From any thread."""
-        with self._lock:
-            append(self.path / name, secrets.redacted(line), sync=True)
+        """Add a line to a file, whole or not at all. From any thread."""
+        lines = self._lines.setdefault(name, Lines(self.path / name))
+        lines.add(secrets.redacted(line))
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
@@ -89,48 +90,48 @@ def put_in_place(draft: Path, path: Path) -> None:
     if draft.is_dir():
         sync_below(draft)
     else:
-        _sync(draft)
+        syncing.now(draft)
     draft.replace(path)
-    _sync(path.parent)
+    syncing.now(path.parent)
 
 
 def sync_below(folder: Path) -> None:
     """Have everything in a folder on disk."""
     for path in [*folder.rglob("*"), folder]:
-        _sync(path)
+        syncing.now(path)
 
 
-def _sync(path: Path) -> None:
-    """Have the content of a file on disk, or the names in a folder: Windows does not let those be opened."""
-    if os.name == "nt" and path.is_dir():
-        return
-    opened = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+class Lines:
+    """A file that lines are added to, whole or not at all, from any thread; no other process writes to it.
 
-
-def append(path: Path, line: str, *, sync: bool) -> None:
-    """Add a line to a file, whole or not at all; one of which a killed process wrote but the beginning is cut off.
-
-    Args:
-        path: No other process or thread writes to it at the same time.
-        line: Without its end.
-        sync: Whether it must be on disk before this returns.
+    One of which a killed process wrote but the beginning is cut off first.
     """
-    with path.open("ab+", buffering=0) as file:
-        whole = length_of_whole_lines(file)
-        file.truncate(whole)
+
+    def __init__(self, path: Path):
+        """Take a file; it comes with the first line."""
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._whole = 0
+        self._lock = threading.Lock()
+
+    def add(self, line: str) -> None:
+        """Add a line, given without its end; it outlives the process when this returns, and `syncing` does the rest."""
         rest = (line + "\n").encode()
-        try:
-            while rest:
-                rest = rest[file.write(rest) :]
-            if sync:
-                os.fsync(file.fileno())
-        except OSError:
-            file.truncate(whole)
-            raise
+        with self._lock:
+            if self._file is None:
+                self._file = self._path.open("ab+", buffering=0)
+                weakref.finalize(self, self._file.close)
+                self._whole = length_of_whole_lines(self._file)
+                self._file.truncate(self._whole)
+            size = len(rest)
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except OSError:
+                self._file.truncate(self._whole)
+                raise
+            self._whole += size
+        syncing.soon(self._path)
 
 
 def length_of_whole_lines(file: IO[bytes]) -> int:

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, TextIO, cast
 
 _NAME = re.compile(r"(^|_)(\w*KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)(_|$)", re.IGNORECASE)
@@ -27,7 +28,12 @@ def is_name(text: object) -> bool:
 
 def looks_secret(variable: str) -> bool:
     """Whether a variable of that name holds a secret."""
-    return variable in _named or bool(_NAME.search(variable))
+    return variable in _named or _is_named_so(variable)
+
+
+@cache
+def _is_named_so(variable: str) -> bool:
+    return bool(_NAME.search(variable))
 
 
 def in_text(text: str) -> str | None:
@@ -44,7 +50,7 @@ def redacted(text: str) -> str:
 
 def _forms() -> Iterator[tuple[str, str]]:
     """Every secret with its variable: as it is, and as JSON writes it; a long one before what is part of it."""
-    held = {variable: value for variable, value in os.environ.items() if looks_secret(variable)}
+    held = {variable: os.environ.get(variable, "") for variable in os.environ if looks_secret(variable)}
     for variable, value in sorted(held.items(), key=lambda pair: -len(pair[1])):
         if len(value) >= _SHORTEST:
             yield from ((variable, form) for form in dict.fromkeys([value, json.dumps(value)[1:-1]]))

@@ -145,7 +145,7 @@ class Setting:
         self.checks = build(checks)
         self.program = assertions.enforce(programs.build(ProgramConfig(program)), checks)
         self.program.set_lm(self.lm)
-        self.meter = Meter()
+        self.meter = Meter(for_optimizer=True)
         self.told: list[str] = []
 
     def task(self, train: list[dspy.Example] = TRAIN, workers: int = 2) -> Task:

@@ -424,3 +424,33 @@ def test_a_hundred_kilobytes_of_brackets_are_refused_at_once(adapter: str, piece
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_tags_that_nest_as_deep_as_they_close(adapter: str) -> None:
     assert parsed(adapter, ONE, "<answer>" * 6000 + "Seth" + "</answer>" * 6000) == ({"answer": "Seth"}, "headers")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("shown", [0, 2])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_without_a_history_a_prompt_is_dspys_own(adapter: str, shown: int, program: str) -> None:
+    """What is made once for all questions of a signature is what DSPy makes for each."""
+    mine = adapters.build(AdapterConfig(adapter))
+    own = {"chat": dspy.ChatAdapter, "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}[adapter]()
+    (predictor,) = built(program).predictors()
+    bare = predictor.signature.delete("history")
+    for instructions in ("Be brief.", "Be long."):
+        signature = predictor.signature.with_instructions(instructions)
+        for number in range(3):
+            asked = example(number).inputs()
+            demos = [dict(example(10 + n)) | {"reasoning": "Thus."} for n in range(shown)]
+            there = [{name: value for name, value in one.items() if name != "history"} for one in demos]
+            expected = own.format(bare.with_instructions(instructions), there, asked.without("history"))
+            assert mine.format(signature, demos, asked) == expected
+            later = example(number, history=FOLLOW_UP).inputs()
+            assert mine.format(signature, [], later)[1:] == own.format(signature, [], later)[1:]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_instructions_that_are_set_later_are_those_of_the_next_prompt(adapter: str) -> None:
+    mine = adapters.build(AdapterConfig(adapter))
+    signature = programs.BibleQA.with_instructions("Be brief.")
+    for said in ("Be brief.", "Be long."):
+        signature.instructions = said
+        assert said in mine.format(signature, [], example(1).inputs())[0]["content"]

@@ -225,10 +225,8 @@ def test_the_calls_of_a_judge_are_counted(server: Server) -> None:
 
 def test_a_judge_that_fails_gives_no_score(server: Server) -> None:
     server.faults = [status(500)]
-    meter = Meter()
-    with dspy.context(**meter.settings), pytest.raises(LMError):
+    with pytest.raises(LMError):
         built("judge", server, retries=0).score(asked("Seth"), "Seth")
-    assert len(meter.errors) == 1
 
 
 @pytest.mark.parametrize("name", ["judge", "semantic"])

@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from bibleqa import runs
+from bibleqa import syncing
 from bibleqa.runs import RunFolder, discard_unused, find_finished, length_of_whole_lines, put_in_place, write_atomically
 
 DONE = {"schema": 1, "status": "finished", "fingerprint": "f1"}
@@ -152,7 +155,7 @@ def test_what_a_killed_process_wrote_half_is_left_out_and_nothing_is_glued_to_it
     whole = (run.path / "p.jsonl").read_bytes()
     (run.path / "p.jsonl").write_bytes(whole + '{"b": "א'.encode()[:-1])
     assert list(run.read_lines("p.jsonl")) == [{"a": "אלהים\u2028"}]
-    run.append("p.jsonl", '{"c": 1}')
+    RunFolder(run.path).append("p.jsonl", '{"c": 1}')
     assert (run.path / "p.jsonl").read_bytes() == whole + b'{"c": 1}\n'
 
 
@@ -165,29 +168,35 @@ def test_whole_lines_are_found_from_the_end_however_long_the_half_one_is(tmp_pat
             assert length_of_whole_lines(file) == len(before)
 
 
-def test_a_line_that_could_not_be_synced_is_taken_back(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
+def test_a_line_that_finds_no_room_is_taken_back(project: Path) -> None:
+    path = project / "p.jsonl"
+    script = "import resource, signal, sys; from pathlib import Path; from bibleqa.runs import Lines\n"
+    script += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); lines = Lines(Path(sys.argv[1])); lines.add('1')\n"
+    script += "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); lines.add('2' * 100)"
+    ended = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
+    assert ended.stderr.splitlines()[-1] == "OSError: [Errno 27] File too large"
+    assert path.read_text() == "1\n"
 
-    run = folder(project)
-    run.append("p.jsonl", "1")
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        run.append("p.jsonl", "2")
-    assert (run.path / "p.jsonl").read_text() == "1\n"
+
+def await_sync() -> None:
+    """Wait for what is being had on disk."""
+    for thread in threading.enumerate():
+        if thread.name == "sync":
+            thread.join(10)
 
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """What was had on disk, in that order."""
+    await_sync()  # what earlier tests have written
     order: list[Path] = []
-    real = runs._sync
+    real = syncing.now
 
     def note(path: Path) -> None:
         order.append(path)
         real(path)
 
-    monkeypatch.setattr(runs, "_sync", note)
+    monkeypatch.setattr(syncing, "now", note)
     return order
 
 
@@ -199,6 +208,15 @@ def test_a_folder_gets_its_name_when_it_is_whole_and_on_disk(tmp_path: Path, syn
     assert (tmp_path / "kjv" / "below" / "train.jsonl").read_text() == "{}\n"
     assert set(synced[:-1]) == {draft / "below" / "train.jsonl", draft / "below", draft}
     assert synced[-1] == tmp_path, "the new name last"
+
+
+def test_lines_are_on_disk_before_long(project: Path, synced: list[Path]) -> None:
+    run = folder(project)
+    for number in range(50):
+        run.append("p.jsonl", str(number))
+    await_sync()
+    assert set(synced) == {run.path / "p.jsonl"}
+    assert len(synced) < 50, "many at once"
 
 
 def test_all_of_a_run_is_on_disk_before_its_summary(project: Path, synced: list[Path]) -> None:

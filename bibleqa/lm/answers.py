@@ -22,13 +22,14 @@ from weakref import WeakValueDictionary
 import dspy
 from dspy.clients.cache import Cache
 from dspy.clients.disk_serialization import DeserializationError
-from filelock import FileLock
 
 from bibleqa import databases, paths, provenance, runs, secrets
 from bibleqa.budget import Budget
 from bibleqa.errors import ConfigError, RunFailed, Stopped
 from bibleqa.lm import embedded
 from bibleqa.lm.meter import Meter, Reply
+from bibleqa.lm.shards import Shards
+from bibleqa.lm.turns import Turns
 from bibleqa.schema import EndpointConfig
 
 log = logging.getLogger(__name__)
@@ -43,13 +44,12 @@ class Archive:
     def __init__(self, path: Path):
         """Make an archive; the file comes with the first answer."""
         self._path = path
+        self._lines = runs.Lines(path)
         self._known: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def add(self, place: str, key: str, value: Any) -> None:
-        """Write an answer down, once. From any thread.
-
-        It is on disk, be it that the power fails, when the run has ended: one that has not is never replayed.
+    def add(self, place: str, key: str, answer: str) -> None:
+        """Write an answer, in JSON, down, once. From any thread.
 
         Raises:
             Stopped: It cannot be written.
@@ -58,11 +58,11 @@ class Archive:
             if (place, key) in self._known:
                 return
             self._known.add((place, key))
-            line = json.dumps({"from": place, "key": key, "answer": value}, ensure_ascii=False)
-            try:
-                runs.append(self._path, line, sync=False)
-            except OSError as error:
-                raise Stopped(RunFailed(f"{self._path} cannot be written: {error.strerror or error}")) from error
+        about = json.dumps({"from": place, "key": key}, ensure_ascii=False)
+        try:
+            self._lines.add(f'{about[:-1]}, "answer": {answer}}}')
+        except OSError as error:
+            raise Stopped(RunFailed(f"{self._path} cannot be written: {error.strerror or error}")) from error
 
 
 def read_archive(path: Path) -> dict[tuple[str, str], Any]:
@@ -112,10 +112,9 @@ class Answers(Cache):
             disk_size_limit_bytes=2**40,  # answers are never thrown away behind the user's back
             restrict_pickle=True,
         )
-        for setting, value in _ON_DISK.items():
-            if getattr(self.disk_cache, setting) != value:
-                self.disk_cache.reset(setting, value)
+        self._shards = Shards(self.disk_cache)
         self._folder = folder
+        self._turns = Turns(folder / "turns")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -129,7 +128,7 @@ class Answers(Cache):
         key = self.cache_key(request, ignored_args_for_cache_key)
         found = self._known(key)
         if found is None and (asking := _asking.get(None)):
-            asking.enter_context(self._alone(key))
+            asking.enter_context(self._turns.alone(key))
             found = self._known(key)
         return None if found is None else self._prepare_cached_response(found)
 
@@ -140,46 +139,40 @@ class Answers(Cache):
         ignored_args_for_cache_key: list[str] | None = None,
         enable_memory_cache: bool = True,
     ) -> None:
-        """Keep an answer: it is on disk when this returns.
+        """Keep an answer: it outlives the process when this returns.
 
         Raises:
-            Stopped: It is not, and the next run would pay for it again; DSPy's own says nothing then.
+            Stopped: It does not, and the next run would pay for it again; DSPy's own says nothing then.
         """
         key = self.cache_key(request, ignored_args_for_cache_key)
         if enable_memory_cache:
             with self._lock:
                 self.memory_cache[key] = value
         try:
-            if not self.disk_cache.set(key, value):
-                raise Stopped(_unusable(self._folder, "they were locked for too long, or there is no room"))
+            self._shards.put(key, value)
         except (OSError, sqlite3.Error) as error:
             raise Stopped(_unusable(self._folder, error)) from error
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._turns.close()
+        self._shards.close()
+        self.disk_cache.close()
 
     def _known(self, key: str) -> Any:
         with self._lock:
             found = self.memory_cache.get(key)
         if found is None:
             try:
-                found = self.disk_cache[key]
-            except KeyError:
-                return None
+                found = self._shards.get(key)
             except DeserializationError:
                 return None  # of another version of DSPy, or half a file: asked again, and written over
             except (OSError, sqlite3.Error) as error:
                 raise Stopped(_unusable(self._folder, error)) from error
-            with self._lock:
-                self.memory_cache[key] = found
+            if found is not None:
+                with self._lock:
+                    self.memory_cache[key] = found
         return found
-
-    def _alone(self, key: str) -> FileLock:
-        # A file for each of 4,096 groups of questions: few files, and next to never a wait for another question.
-        path = self._folder / "asking" / key[:3]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path)
-
-
-# SQLite then has an answer on disk before it goes on; diskcache would put a long one into a file beside it.
-_ON_DISK = {"sqlite_synchronous": 2, "disk_min_file_size": 2**30}
 
 
 def _unusable(folder: Path, why: object) -> RunFailed:
@@ -228,14 +221,17 @@ class Kept:
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> Any:
         """The answer to a request, or None where it must be asked."""
         found = self.cache.get(request, ignored_args_for_cache_key)
+        if found is None:
+            if self.budget:
+                self.budget.before_call()
+            return None
         if isinstance(found, str):
-            found = json.loads(found)
-        if found is not None:
-            self._note(request, ignored_args_for_cache_key, found)
-            if (meter := _meter()) and isinstance(found, dict):
-                meter.add_cached_usage(found.get("usage") or {})
-        elif self.budget:
-            self.budget.before_call()
+            text, found = found, json.loads(found)
+        else:
+            text = json.dumps(found, ensure_ascii=False)
+        self._note(request, ignored_args_for_cache_key, found, text)
+        if (meter := _meter()) and isinstance(found, dict):
+            meter.add_cached_usage(found.get("usage") or {})
         return found
 
     def put(self, request: dict[str, Any], value: Any, ignored: list[str] | None = None, *rest: Any) -> None:
@@ -243,13 +239,14 @@ class Kept:
         if self.budget and isinstance(value, dict):
             self.budget.paid(self.endpoint, value.get("usage") or {})
         # As text: what is no text, DSPy's cache keeps as a pickle.
-        text = secrets.redacted(json.dumps(value, ensure_ascii=False))
+        sent = json.dumps(value, ensure_ascii=False)
+        text = secrets.redacted(sent)
         self.cache.put(request, text, ignored, *rest)
-        self._note(request, ignored, json.loads(text))
+        self._note(request, ignored, value if text == sent else json.loads(text), text)
 
-    def _note(self, request: dict[str, Any], ignored: list[str] | None, value: Any) -> None:
+    def _note(self, request: dict[str, Any], ignored: list[str] | None, value: Any, text: str) -> None:
         if self.archive:
-            self.archive.add(_place(self.endpoint), self.cache.cache_key(request, ignored), value)
+            self.archive.add(_place(self.endpoint), self.cache.cache_key(request, ignored), text)
         if (meter := _meter()) and (reply := _reply(value)):
             meter.last = reply
 
@@ -373,7 +370,7 @@ def forget(endpoint: EndpointConfig, again: str) -> None:
     if not folder.exists():
         return  # they were another endpoint's too
     if kept := _open.pop(folder, None):
-        kept.disk_cache.close()
+        kept.close()
     drop(folder)
 
 

@@ -39,8 +39,9 @@ class Reply:
 class Meter(BaseCallback):
     """Counts every LM call made while it is in force, in every thread; put it into `dspy.context(**meter.settings)`.
 
-    DSPy tells a callback of each call that ends, and a usage tracker of each one that was really made: what is left
-    was answered from the cache. Optimizers turn errors into scores of 0; here they are kept.
+    DSPy tells a usage tracker of each call that was really made, and the cache tells of those that it answered.
+    Optimizers turn errors into scores of 0: where one asks, they are kept, as DSPy tells a callback of them. Nobody
+    else has callbacks: to tell them of every step takes DSPy longer than the steps.
     """
 
     def __init__(self, parent: "Meter | None" = None, *, for_optimizer: bool = False):
@@ -53,6 +54,7 @@ class Meter(BaseCallback):
         self.for_optimizer = for_optimizer
         self.usage = Usage()
         self.errors: list[BaseException] = []
+        """What calls failed with, where an optimizer asks."""
         self.last: Reply | None = None
         """The latest reply; only where one call is made after the other is it known whose that is."""
         self.prompt: tuple[dict[str, str], ...] = ()
@@ -65,24 +67,18 @@ class Meter(BaseCallback):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The DSPy settings that put the meter in force."""
-        return {"callbacks": [self], "usage_tracker": self}
+        """The DSPy settings that put the meter in force. Histories, which nobody reads, are not kept."""
+        return {"callbacks": [self] if self.for_optimizer else [], "usage_tracker": self, "disable_history": True}
 
     def on_lm_end(self, call_id: str, outputs: dict[str, Any] | None, exception: BaseException | None = None) -> None:
         """DSPy: a call has ended."""
-        with self._lock:
-            if exception is None:
-                self.usage.calls += 1
-                self.usage.cached_calls += 1  # taken back when the usage of a real call is reported
-            else:
-                self.errors.append(exception)
-        if self._parent:
-            self._parent.on_lm_end(call_id, outputs, exception)
+        if exception is not None:
+            self.errors.append(exception)
 
     def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
         """DSPy: a call was really made, and this is what it used."""
         with self._lock:
-            self.usage.cached_calls -= 1
+            self.usage.calls += 1
             self.usage.input_tokens += usage_entry.get("prompt_tokens") or 0
             self.usage.output_tokens += usage_entry.get("completion_tokens") or 0
         if self._parent:
@@ -91,6 +87,8 @@ class Meter(BaseCallback):
     def add_cached_usage(self, usage_entry: dict[str, Any]) -> None:
         """A call was answered from the cache, and this is what it had used when it was made."""
         with self._lock:
+            self.usage.calls += 1
+            self.usage.cached_calls += 1
             self.usage.cached_input_tokens += usage_entry.get("prompt_tokens") or 0
             self.usage.cached_output_tokens += usage_entry.get("completion_tokens") or 0
         if self._parent:

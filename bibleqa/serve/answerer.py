@@ -201,7 +201,7 @@ class Answerer:
     def _ask(self, item: Item) -> Answered:
         """The program's answer."""
         meter = Meter()
-        settings = {"adapter": self._adapter, "disable_history": True, **meter.settings}
+        settings = {"adapter": self._adapter, **meter.settings}
         with (
             assertions.watched() as attempts,
             adapters.watched() as readings,

@@ -2,14 +2,20 @@
 
 import errno
 import json
+import os
 import sqlite3
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bibleqa import syncing
 from bibleqa.errors import ConfigError, RunFailed, Stopped
 from bibleqa.lm import answers
 from bibleqa.lm.answers import SHARED, Answers, Archive, read_archive
@@ -24,23 +30,76 @@ def asked(number: int) -> dict[str, str]:
 
 
 def test_an_answer_is_found_by_another_process(tmp_path: Path) -> None:
-    Answers(tmp_path).put(asked(1), {"text": LONG})
+    Answers(tmp_path).put(asked(1), LONG)
     again = Answers(tmp_path)
-    assert again.get(asked(1)) == {"text": LONG}
+    assert again.get(asked(1)) == LONG
     assert again.get(asked(2)) is None
 
 
-def test_every_answer_is_in_the_database_and_synced(tmp_path: Path) -> None:
+def test_answers_are_where_diskcache_looks_for_them(tmp_path: Path) -> None:
     cache = Answers(tmp_path)
-    cache.put(asked(1), {"text": LONG})
-    assert cache.disk_cache.sqlite_synchronous == 2
+    for text in ("Seth", "Adam"):
+        for number in range(40):
+            cache.put(asked(number), text)
+    assert {cache.disk_cache[cache.cache_key(asked(number))] for number in range(40)} == {"Adam"}
+    assert len(cache.disk_cache) == 40
+
+
+def test_many_threads_share_the_files(tmp_path: Path) -> None:
+    cache = Answers(tmp_path)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda number: cache.put(asked(number), str(number)), range(200)))
+        cache.reset_memory_cache()
+        assert list(pool.map(lambda number: cache.get(asked(number)), range(200))) == [str(n) for n in range(200)]
+
+
+def test_every_answer_is_in_the_database_and_synced_before_long(tmp_path: Path, synced: list[Path]) -> None:
+    cache = Answers(tmp_path)
+    cache.put(asked(1), LONG)
     assert not list(tmp_path.rglob("*.val")), "a file beside it could be there by half"
+    await_sync()
+    assert synced == [shard_of(cache, asked(1)).with_name("cache.db-wal")]
+
+
+def test_an_answer_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
+    script = "import os, sys; from pathlib import Path; from bibleqa.lm.answers import Answers\n"
+    script += "Answers(Path(sys.argv[1])).put({'prompt': 'Question 1?'}, 'Seth'); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == -9
+    assert Answers(tmp_path).get(asked(1)) == "Seth"
+
+
+def test_what_could_not_be_brought_onto_the_disk_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left")
+
+    cache = Answers(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    cache.put(asked(1), "Seth")
+    await_sync()
+    with pytest.raises(Stopped, match="is the disk full"):
+        cache.put(asked(2), "Adam")
+
+
+def await_sync() -> None:
+    """Wait for what is being had on disk."""
+    for thread in threading.enumerate():
+        if thread.name == "sync":
+            thread.join(10)
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What was had on disk."""
+    await_sync()  # what earlier tests have written
+    found: list[Path] = []
+    monkeypatch.setattr(syncing, "now", found.append)
+    return found
 
 
 def full(cache: Answers) -> None:
     """Let SQLite say that the disk is full, as it does when it is."""
-    for shard in cache.disk_cache._shards:
-        shard._sql("PRAGMA max_page_count = 1")
+    for shard in cache._shards._shards:
+        shard.connection.execute("PRAGMA max_page_count = 1")
 
 
 def failing(error: Exception) -> Callable[[Answers], None]:
@@ -48,20 +107,16 @@ def failing(error: Exception) -> Callable[[Answers], None]:
         def refuse(*_: Any) -> None:
             raise error
 
-        cache.disk_cache.set = refuse
+        cache._shards.put = refuse  # type: ignore[assignment, method-assign]
 
     return make
-
-
-def locked(cache: Answers) -> None:
-    cache.disk_cache.set = lambda *_: False  # as diskcache has it when the time is over
 
 
 @pytest.mark.parametrize(
     "hurt",
     [
         full,
-        locked,
+        failing(sqlite3.OperationalError("database is locked")),
         failing(OSError(errno.ENOSPC, "No space left")),
         failing(sqlite3.OperationalError("disk I/O error")),
     ],
@@ -71,7 +126,7 @@ def test_an_answer_that_cannot_be_kept_stops_the_run(tmp_path: Path, hurt: Calla
     cache = Answers(tmp_path)
     hurt(cache)
     with pytest.raises(Stopped, match="is the disk full") as stopped:
-        cache.put(asked(1), {"text": LONG})
+        cache.put(asked(1), LONG)
     assert isinstance(stopped.value.reason, RunFailed)
 
 
@@ -91,8 +146,8 @@ def test_damaged_answers_are_named_before_anything_is_asked(project: Path) -> No
 def test_answers_that_are_damaged_while_a_run_is_at_work_stop_it(tmp_path: Path) -> None:
     writer = Answers(tmp_path)
     for number in range(300):
-        writer.put(asked(number), {"text": "word " * 100})
-    writer.disk_cache.close()
+        writer.put(asked(number), "word " * 100)
+    writer.close()
     cache = Answers(tmp_path)
     shard = shard_of(cache, asked(7))
     size = shard.stat().st_size
@@ -104,8 +159,8 @@ def test_answers_that_are_damaged_while_a_run_is_at_work_stop_it(tmp_path: Path)
 def put_all(folder: Path, who: int) -> None:
     cache = Answers(folder)
     for number in range(40):
-        cache.put(asked(number), {"text": f"answer {number}"})
-        cache.put({"of": str(who), **asked(number)}, {"text": f"{who} {number}"})
+        cache.put(asked(number), f"answer {number}")
+        cache.put({"of": str(who), **asked(number)}, f"{who} {number}")
 
 
 @pytest.mark.slow
@@ -119,9 +174,9 @@ def test_eight_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [0] * 8
     cache = Answers(tmp_path)
     for number in range(40):
-        assert cache.get(asked(number)) == {"text": f"answer {number}"}
+        assert cache.get(asked(number)) == f"answer {number}"
         for who in range(8):
-            assert cache.get({"of": str(who), **asked(number)}) == {"text": f"{who} {number}"}
+            assert cache.get({"of": str(who), **asked(number)}) == f"{who} {number}"
 
 
 # What a run that asks all over again keeps apart.
@@ -131,7 +186,7 @@ def test_they_are_gone_on_with_until_the_run_has_ended(project: Path) -> None:
     run = project / "outputs" / "runs" / "a"
     run.mkdir(parents=True)
     source = answers.Source(again="f1")
-    answers.of(ENDPOINT, source).cache.put(asked(1), {"text": "x"})
+    answers.of(ENDPOINT, source).cache.put(asked(1), "x")
     answers.ending(ENDPOINT, "f1", run)
     assert answers.of(ENDPOINT, source).cache.get(asked(1)), "killed before the summary"
     (run / "summary.json").write_text("{}")
@@ -144,10 +199,10 @@ def test_they_are_gone_on_with_until_the_run_has_ended(project: Path) -> None:
 
 def test_half_a_line_is_left_out_and_nothing_is_glued_to_it(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    Archive(path).add("openai", "k1", {"text": "אלהים\u2028\x85"})
+    Archive(path).add("openai", "k1", '{"text": "אלהים\u2028\x85"}')
     path.write_bytes(path.read_bytes() + '{"from": "openai", "key": "א'.encode()[:-1])
     assert read_archive(path) == {("openai", "k1"): {"text": "אלהים\u2028\x85"}}
-    Archive(path).add("openai", "k2", "b")
+    Archive(path).add("openai", "k2", '"b"')
     assert list(read_archive(path)) == [("openai", "k1"), ("openai", "k2")]
 
 
