@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test setup lint audit
+.PHONY: run test setup lint audit docs
 
 run: setup
 	$(BIN)/python run.py
@@ -15,6 +15,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pages in site/, which open from the disk; a link that leads nowhere is an error.
+docs: setup
+	$(BIN)/mkdocs build --strict --quiet
 
 # Known vulnerabilities of what is installed, by the public package index's advisories; a mirror has none, and it fails.
 audit: setup

@@ -3,8 +3,6 @@
 A check that finds nothing of its kind in a question or an answer lets it pass: a set must not spoil a right answer.
 """
 
-import importlib
-import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pythonbible.regular_expressions import BOOK
 
 from bibleqa import text
 from bibleqa.config import options
+from bibleqa.config import plugins as own_code
 from bibleqa.data import reference
 from bibleqa.data.corpora.records import Strongs
 from bibleqa.errors import ConfigError
@@ -344,22 +343,8 @@ def build(assertions: AssertionsConfig, plugins: Sequence[str] = ()) -> dict[str
 def _own(where: str, parameters: dict[str, Any], plugins: Sequence[str]) -> Own:
     """The check of `{function: module.name, …}`; what else stands there but the severity is handed to the function."""
     path, severity = str(parameters.pop("function")), parameters.pop("severity", "hard")
-    module, _, name = path.rpartition(".")
-    if module not in plugins:
-        hint = f"allow it with plugins=[{','.join([*plugins, module])}]" if module else "give <module>.<function>"
-        raise ConfigError(f"{where}.function={path}: not a function of a module listed in plugins; {hint}")
-    try:
-        function = getattr(importlib.import_module(module), name, None)
-    except (ImportError, SyntaxError) as error:
-        raise ConfigError(f"plugins={module}: cannot be imported: {error}") from None
-    if not callable(function):
-        raise ConfigError(f"{where}.function={path}: {module} has no function {name}")
-    try:
-        inspect.signature(function).bind({}, "", **parameters)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{where}.function={path}: it is called with (inputs, answer, **parameters): {error}"
-        ) from None
+    own_code.allow(f"{where}.function", path, plugins)
+    function = own_code.function(f"{where}.function", path, "inputs, answer", parameters)
     own = Own(function, parameters, severity=severity)
     for problem in check_range(own, f"{where}."):
         raise ConfigError(problem)

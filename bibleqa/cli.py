@@ -20,11 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return console.guarded(lambda: _dispatch(sys.argv[1:] if argv is None else argv))
 
 
-def _dispatch(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="bibleqa", description="What is done around runs; `python run.py` makes them."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+def parser() -> argparse.ArgumentParser:
+    """What the command understands."""
+    made = argparse.ArgumentParser(prog="bibleqa", description="What is done around runs; `python run.py` makes them.")
+    commands = made.add_subparsers(dest="command", required=True, metavar="command")
 
     doctor = commands.add_parser("doctor", help="check that everything a run needs is there")
     doctor.add_argument("--fix", action="store_true", help="repair what a process that was killed has left")
@@ -41,12 +40,22 @@ def _dispatch(argv: Sequence[str]) -> int:
     promotion_commands.add_to(commands)
     terminal.add_to(commands)
     serve.add_to(commands)
+    return made
 
-    arguments, further = parser.parse_known_args(argv)
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line taken apart; ends the process where it cannot be."""
+    understood = parser()
+    arguments, further = understood.parse_known_args(argv)
     if further and "overrides" in arguments and not any(one.startswith("-") for one in further):
         arguments.overrides += further  # argparse takes positional arguments from one place only
     elif further:
-        parser.error(f"unrecognized arguments: {' '.join(further)}")
+        understood.error(f"unrecognized arguments: {' '.join(further)}")
+    return arguments
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    arguments = parse(argv)
     if arguments.command == "data":
         return data.run(arguments, console.out)
     if arguments.command == "export":

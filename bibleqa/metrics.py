@@ -4,14 +4,15 @@ A metric is called as DSPy calls one, by optimizers and by the evaluation alike.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError, LMError
 
 from bibleqa import adapters, text
+from bibleqa.config import plugins
 from bibleqa.config.options import option
 from bibleqa.config.parts import weighted_parts
 from bibleqa.lm import embedded, embeddings, endpoints
@@ -24,6 +25,7 @@ from bibleqa.schema import (
     EndpointConfig,
     JudgeConfig,
     MetricConfig,
+    OwnMetricConfig,
     SemanticConfig,
     TermConfig,
     TheologicalConfig,
@@ -210,6 +212,32 @@ class Weighted:
         )
 
 
+@dataclass(frozen=True)
+class Own:
+    """A function of the user's own."""
+
+    function: Callable[..., Any]
+    parameters: Mapping[str, Any]
+
+    def score(self, example: dspy.Example, answer: str) -> Score:
+        """Score one answer.
+
+        Raises:
+            TypeError: The function gave something else than a number from 0 to 1, alone or with a text.
+        """
+        match said := self.function(example, answer, **self.parameters):
+            case float() | int() as value, str() as why:
+                score = Score(float(value), why)
+            case float() | int() as value:
+                score = Score(float(value), f"The answer is {example.accepted[0]!r}.")
+            case _:
+                score = Score(-1.0, "")
+        if not 0 <= score.value <= 1:
+            name = f"{self.function.__module__}.{self.function.__qualname__}"
+            raise TypeError(f"{name} gave {said!r}; a metric gives 0 to 1, or (0 to 1, why)")
+        return score
+
+
 def build(run: Config, source: Source = SHARED) -> Metric:
     """The metric of a run, with the models that it asks; nothing is asked or loaded yet.
 
@@ -266,6 +294,11 @@ def _build(metric: MetricConfig, run: Config, source: Source) -> Metric:
         case WeightedConfig():
             parts = weighted_parts(metric)
             return Weighted({name: (weight, _build(part, run, source)) for name, (weight, part) in parts.items()})
+        case OwnMetricConfig():
+            signature = "example, answer"
+            return Own(
+                plugins.function("metric.function", metric.function, signature, metric.parameters), metric.parameters
+            )
         case MetricConfig(name="exact_match"):
             return ExactMatch()
         case MetricConfig(name="token_f1"):

@@ -3,6 +3,7 @@
 import importlib.util
 import math
 
+from bibleqa.config import plugins
 from bibleqa.config.parts import parts_of, words_of
 from bibleqa.errors import ConfigError
 from bibleqa.schema import (
@@ -16,6 +17,7 @@ from bibleqa.schema import (
     InferRulesConfig,
     MiproConfig,
     OptimizerConfig,
+    OwnOptimizerConfig,
     SimbaConfig,
 )
 
@@ -34,6 +36,8 @@ def check(config: Config, train: int, val: int) -> None:
     for key, part in parts_of(config.optimizer).items():
         if isinstance(part, FinetuneConfig):
             _check_tunable(config, key, part)
+        if isinstance(part, OwnOptimizerConfig):
+            plugins.function(f"{key}.function", part.function, "student, task", part.parameters)
         if isinstance(part, SimbaConfig) and part.bsize > train:
             raise ConfigError(f"{key}.bsize={part.bsize}: there are {train} train questions; that many at the most")
         if isinstance(part, BootstrapConfig | MiproConfig) and part.max_bootstrapped_demos > train:
@@ -126,6 +130,8 @@ def _inside(part: OptimizerConfig, train: int, val: int) -> int:
         case SimbaConfig():
             step = part.bsize * (2 * part.num_candidates + 1) + part.num_candidates + 1
             return part.max_steps * step + (part.max_steps + 1) * train
+        case OwnOptimizerConfig():
+            return part.calls or 0
         case FinetuneConfig():
             return (part.max_traces or part.max_examples or train) if part.source != "labels" else 0
     return 0

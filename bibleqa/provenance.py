@@ -60,7 +60,7 @@ def fingerprint(
         "pool": pool_digest,
         "models": dict(model_digests),
         "code": code_digest(),
-        "plugins": {module: _source_digest(module) for module in config.plugins},
+        "plugins": {module: source_digest(module) for module in config.plugins},
         "packages": {name: _version(name) for name in _RESULT_PACKAGES},
     }
     if config.program.retrieves:
@@ -95,8 +95,12 @@ def code_digest(modules: Iterable[str] = _RESULT_CODE) -> str:
     return hashlib.sha256("\n".join(bare).encode()).hexdigest()
 
 
-def _source_digest(module: str) -> str:
-    """sha256 of the source of a plugin; of a package, of all its modules."""
+def source_digest(module: str) -> str:
+    """sha256 of the source of a plugin; of a package, of all its modules.
+
+    Raises:
+        ConfigError: There is no such module.
+    """
     try:
         spec = importlib.util.find_spec(module) if all(map(str.isidentifier, module.split("."))) else None
     except (ImportError, ValueError):  # a package above it is not there; a module without a file

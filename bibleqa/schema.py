@@ -105,6 +105,10 @@ class EndpointConfig:
         "Questions asked at once; for an embedded model, CPU threads (empty: chosen for the machine).",
         ge=1,
     )
+    dialect: str | None = key(
+        None,
+        "A kind of server of your own: <module>.<name> of a Dialect, the module listed in plugins (empty: by kind).",
+    )
     response_schema: bool = key(True, "Whether the endpoint can be held to a JSON schema.")
 
 
@@ -296,6 +300,15 @@ class EnsembleConfig(OptimizerConfig):
 
 
 @dataclass
+class OwnOptimizerConfig(OptimizerConfig):
+    """An optimizer of your own: a function of a module that the command line lists in plugins."""
+
+    function: str = key(MISSING, "<module>.<function>, called with (student, task, **parameters), giving the program.")
+    parameters: dict[str, Any] = key({}, "What it is called with besides, by name.")
+    calls: int | None = key(None, "LM calls that it makes at the most, for plan=true.", ge=0, affects_result=False)
+
+
+@dataclass
 class TermConfig:
     """A critical term: a word of the original languages that an answer must not miss."""
 
@@ -353,6 +366,17 @@ class WeightedConfig(MetricConfig):
 
 
 @dataclass
+class OwnMetricConfig(MetricConfig):
+    """A metric of your own: a function of a module that the command line lists in plugins."""
+
+    name: str = key(MISSING, "Name of the metric.")
+    function: str = key(
+        MISSING, "<module>.<function>, called with (example, answer, **parameters), giving 0 to 1, or (0 to 1, why)."
+    )
+    parameters: dict[str, Any] = key({}, "What it is called with besides, by name.")
+
+
+@dataclass
 class DatasetConfig:
     """Which questions, and how many of them."""
 
@@ -373,6 +397,7 @@ class BuiltConfig(DatasetConfig):
     builds: list[str] = key(
         ["kjv"], "Built datasets it draws from.", choices=("kjv", "strongs", "stepbible", "translations", "multi_turn")
     )
+    families: list[str] = key([], "Question families of your own: modules that the command line lists in plugins.")
     context: str = key(
         "verse",
         "verse: what the question needs; passage: two verses around it besides; interlinear: the original words; "
@@ -481,7 +506,7 @@ class Config:
     judge: EndpointConfig | None = key(None, "Model that judges answers.")
     embedder: EndpointConfig | None = key(None, "Model that gives answers a place by their meaning.")
     target_accuracy: float = key(0.95, "The score to reach on test.", ge=0, le=1)
-    plugins: list[str] = key([], "Modules that functions of your own may be taken from; no other is imported.")
+    plugins: list[str] = key([], "Modules that code of your own may be taken from; no other is imported.")
     rerun: bool = key(False, "Ask the model again even where the answers are known.", affects_result=False)
     plan: bool = key(False, "Show what would be run and what it may cost, and spend nothing.", affects_result=False)
     retry_failed: bool = key(True, "Whether a sweep runs jobs again that have failed in it.", affects_result=False)
@@ -523,6 +548,7 @@ _SCHEMAS: dict[str, type] = {
     "optimizer/finetune": FinetuneConfig,
     "optimizer/better_together": BetterTogetherConfig,
     "optimizer/ensemble": EnsembleConfig,
+    "optimizer/own": OwnOptimizerConfig,
     "metric/exact_match": MetricConfig,
     "metric/token_f1": MetricConfig,
     "metric/contains": ContainsConfig,
@@ -530,6 +556,7 @@ _SCHEMAS: dict[str, type] = {
     "metric/semantic": SemanticConfig,
     "metric/judge": JudgeConfig,
     "metric/weighted": WeightedConfig,
+    "metric/own": OwnMetricConfig,
     "dataset/built": BuiltConfig,
     "dataset/translation_questions": TranslationQuestionsConfig,
     "dataset/jsonl": JsonlConfig,
@@ -538,12 +565,13 @@ _SCHEMAS: dict[str, type] = {
 
 
 def of(option: str) -> type:
-    """The schema of an option of a group (`metric/judge`), or of all options of the group.
+    """The schema of an option of a group (`metric/judge`), of all options of the group, or of the user's own ones.
 
     Raises:
         KeyError: There is none.
     """
-    return _SCHEMAS.get(option) or _SCHEMAS[option.partition("/")[0]]
+    group = option.partition("/")[0]
+    return _SCHEMAS.get(option) or _SCHEMAS.get(group) or _SCHEMAS[f"{group}/own"]
 
 
 def register() -> None:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bibleqa import paths, schema, secrets
-from bibleqa.config import guard, parts
+from bibleqa.config import guard, parts, plugins
 from bibleqa.config.explain import choose_endpoint, explain, unknown_key
 from bibleqa.errors import ConfigError
 from bibleqa.schema import BetterTogetherConfig, Config, FinetuneConfig
@@ -138,6 +138,7 @@ def checked(composed: DictConfig) -> Config:
     if config.fast:
         _cut(config)
     parts.settle(config)
+    plugins.refuse_others(config)
     _resolve(config)
     return config
 

@@ -17,6 +17,8 @@ from bibleqa.schema import (
     MetricConfig,
     MiproConfig,
     OptimizerConfig,
+    OwnMetricConfig,
+    OwnOptimizerConfig,
     WeightedConfig,
 )
 
@@ -106,7 +108,7 @@ def _settle_optimizer(config: Config) -> None:
     elif isinstance(config.optimizer, EnsembleConfig):
         config.optimizer.of = dataclasses.asdict(members(config.optimizer))
     parts = parts_of(config.optimizer)
-    graded = config.metric.name in _GRADED
+    graded = config.metric.name in _GRADED or isinstance(config.metric, OwnMetricConfig)
     for key, part in parts.items():
         _check_budget(key, part)
         if graded and getattr(part, "metric_threshold", 1) is None and not _needs_no_threshold(part):
@@ -115,7 +117,7 @@ def _settle_optimizer(config: Config) -> None:
                 f"{key}.metric_threshold: is needed with metric={config.metric.name}, whose scores lie between 0 and "
                 f"1: from which score on is an answer right? For instance {further}{key}.metric_threshold=0.8"
             )
-    taught = [part for part in parts.values() if part.name in _TAUGHT or _asks_teacher(part)]
+    taught = [part for part in parts.values() if _may_be_taught(part)]
     if config.teacher is not None and not taught:
         raise ConfigError(
             f"teacher: configured, but optimizer={config.optimizer.name} asks none; leave it out (~endpoint@teacher)"
@@ -128,6 +130,10 @@ _GRADED = ("token_f1", "judge", "weighted")
 """Metrics with scores between 0 and 1."""
 _TAUGHT = ("bootstrap", "bootstrap_random_search", "copro", "mipro", "gepa", "simba", "infer_rules")
 """Optimizers that a teacher may help: it answers for demos, or writes instructions and rules."""
+
+
+def _may_be_taught(part: OptimizerConfig) -> bool:
+    return part.name in _TAUGHT or isinstance(part, OwnOptimizerConfig) or _asks_teacher(part)
 
 
 def _asks_teacher(part: OptimizerConfig) -> bool:

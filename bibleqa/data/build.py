@@ -14,7 +14,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from bibleqa import runs
+from bibleqa import provenance, runs
+from bibleqa.config import plugins
 from bibleqa.data import contexts
 from bibleqa.data.card import CARD, card
 from bibleqa.data.corpora import english
@@ -72,7 +73,7 @@ def ensure_built(
         ConfigError: The store is missing or lacks a source, the anchors are malformed (file and line are named),
             or the folder cannot be written.
     """
-    recipe = recipe or _merged([RECIPES[part] for part in name.split("+")])
+    recipe = recipe or recipe_of(name.split("+"))
     corpus = _corpus(name, recipe, context, store)
     target = folder / (name if context == "verse" else f"{name}-{context}")
     made_from = {
@@ -120,11 +121,26 @@ def store_for(names: Sequence[str], context: str, corpus: CorpusConfig) -> Path 
     return sources.ensure_store(corpus)
 
 
-def _merged(recipes: Sequence[Recipe]) -> Recipe:
+def recipe_of(names: Sequence[str], own: Sequence[str] = ()) -> Recipe:
+    """What datasets of `RECIPES` are built from together, with question families of the user's own.
+
+    Args:
+        names: Of the datasets.
+        own: Modules that the command line allows, each a `TextFamily`.
+
+    Raises:
+        ConfigError: A module cannot be imported, or makes no questions.
+    """
+    recipes = [RECIPES[name] for name in names]
+    families = [plugins.module(name) for name in own]
+    for family in families:
+        if not callable(getattr(family, "questions", None)):
+            raise ConfigError(f"dataset.families={family.__name__}: it has no function questions(bible)")
     return Recipe(
-        text=tuple(dict.fromkeys(family for recipe in recipes for family in recipe.text)),
+        text=tuple(dict.fromkeys([*(family for recipe in recipes for family in recipe.text), *families])),
         corpus=tuple(dict.fromkeys(family for recipe in recipes for family in recipe.corpus)),
         sources=tuple(dict.fromkeys(source for recipe in recipes for source in recipe.sources)),
+        digests={f"plugins/{name}": provenance.source_digest(name) for name in own},
     )
 
 
@@ -221,7 +237,7 @@ def _generated(recipe: Recipe, bible: Bible, corpus: Corpus | None) -> Iterator[
         made += [family.questions(corpus) for family in recipe.corpus]
     for item in chain.from_iterable(made):
         if item.open_book and not answer_stands(item):
-            raise AssertionError(f"{item.id}: the answer {item.answer!r} does not follow from the context")
+            raise ConfigError(f"{item.id}: the answer {item.answer!r} does not follow from the context")
         yield item
 
 

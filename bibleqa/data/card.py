@@ -18,6 +18,7 @@ LICENCES: Mapping[str, tuple[str, str]] = {
     "sword/strongs-": ("Strong's dictionaries of 1890, SWORD modules", "public domain"),
     "stepbible/": ("STEPBible.org, from work at Tyndale House Cambridge", "CC BY 4.0"),
     "translation_questions": ("unfoldingWord Translation Questions", "CC BY-SA 4.0"),
+    "plugins/": ("code of the user's own, which makes questions out of the text", "its author's to say"),
 }
 """What a source is and what it may be used for, by the beginning of its name."""
 

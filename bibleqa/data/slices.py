@@ -99,11 +99,15 @@ def files(config: DatasetConfig, corpus: CorpusConfig) -> dict[str, Path]:
         folder = build.ensure_translation_questions(processed, Path(config.folder))
         return {split: folder / f"{split}.jsonl" for split in _SPLITS}
     assert isinstance(config, BuiltConfig)
-    names = sorted(set(config.builds))
-    if not names:
+    names, own = sorted(set(config.builds)), sorted(set(config.families))
+    if not names and not own:
         raise ConfigError("dataset.builds=[]: at least one built dataset is needed, for instance [kjv]")
     folder = build.ensure_built(
-        processed, "+".join(names), config.context, store=build.store_for(names, config.context, corpus)
+        processed,
+        "+".join([*names, *own]),
+        config.context,
+        store=build.store_for(names, config.context, corpus),
+        recipe=build.recipe_of(names, own),
     )
     return {split: folder / f"{split}.jsonl" for split in (*_SPLITS, "anchors")}
 

@@ -43,7 +43,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from bibleqa.errors import EndpointUnusable
+from bibleqa.config import plugins
+from bibleqa.errors import ConfigError, EndpointUnusable
+from bibleqa.schema import EndpointConfig
 
 if TYPE_CHECKING:
     import httpx
@@ -254,3 +256,17 @@ DIALECTS: dict[str, Dialect] = {
     ),
 }
 """By `endpoint.kind`."""
+
+
+def of(endpoint: EndpointConfig) -> Dialect:
+    """How an endpoint is spoken to.
+
+    Raises:
+        ConfigError: It is to be a dialect of the user's own, and there is none of that name.
+    """
+    if endpoint.dialect is None:
+        return DIALECTS[endpoint.kind]
+    dialect = plugins.named(endpoint.dialect)
+    if not isinstance(dialect, Dialect):
+        raise ConfigError(f"endpoint.dialect={endpoint.dialect}: is no bibleqa.lm.dialects.Dialect")
+    return dialect

@@ -13,9 +13,9 @@ import httpx
 from dspy.utils.exceptions import LMAuthError, LMError, LMInvalidRequestError
 
 from bibleqa.errors import GO_ON, ConfigError, EndpointUnusable, RunFailed, Stopped
-from bibleqa.lm import answers, embedded
+from bibleqa.lm import answers, dialects, embedded
 from bibleqa.lm.answers import SHARED, Kept, Source
-from bibleqa.lm.dialects import DIALECTS, Served
+from bibleqa.lm.dialects import Served
 from bibleqa.lm.embedded import EmbeddedEngine
 from bibleqa.lm.finetune import LoRAProvider
 from bibleqa.lm.health import short
@@ -161,7 +161,7 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
             return Health([], 0.0)  # it was asked for an earlier run of this process
         lm.engine.load(lm.model.removeprefix("embedded/"))
     else:
-        dialect = DIALECTS[endpoint.kind]
+        dialect = dialects.of(endpoint)
         served = models(endpoint)
         before = dialect.loaded_instead(endpoint.model, served)
         complaint = dialect.complaint(endpoint.model, served)
@@ -216,7 +216,7 @@ def models(endpoint: EndpointConfig) -> list[Served]:
     Raises:
         EndpointUnusable: Nothing answers there, it refuses the key, or it is still loading.
     """
-    dialect = DIALECTS[endpoint.kind]
+    dialect = dialects.of(endpoint)
     base = address(endpoint).rstrip("/")
     headers = {"Authorization": f"Bearer {secret}"} if (secret := key(endpoint)) else {}
 

@@ -11,8 +11,7 @@ from dspy.clients.engines.lm15_engine import LM15Engine, timeouts_for
 from dspy.lm15 import Config, Message, Request, Response, TextPart, materialize_response
 
 from bibleqa import secrets
-from bibleqa.lm import listening
-from bibleqa.lm.dialects import DIALECTS
+from bibleqa.lm import dialects, listening
 from bibleqa.lm.health import Health
 from bibleqa.lm.listening import Listener
 from bibleqa.schema import EndpointConfig
@@ -38,7 +37,7 @@ class RemoteEngine:
         self.name = f"{provider}/{endpoint.model}"
         self.supports_response_schema = endpoint.response_schema
         self.health = Health(endpoint, self._probe, tell)
-        self._dialect = DIALECTS[endpoint.kind]
+        self._dialect = dialects.of(endpoint)
         self._answers_as: Any = None
         self._inner = LM15Engine(
             lm15.RouterConfig(

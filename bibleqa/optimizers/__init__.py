@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 import dspy
 
 from bibleqa import program as programs
+from bibleqa.config import plugins
 from bibleqa.lm.finetune import LoRAProvider, Tuned
 from bibleqa.lm.meter import Meter
 from bibleqa.optimizers import prompts, swallowed, together, weights
 from bibleqa.optimizers.candidates import Candidate
 from bibleqa.optimizers.objective import Objective
 from bibleqa.optimizers.task import Task
-from bibleqa.schema import BetterTogetherConfig, EnsembleConfig, FinetuneConfig, OptimizerConfig
+from bibleqa.schema import BetterTogetherConfig, EnsembleConfig, FinetuneConfig, OptimizerConfig, OwnOptimizerConfig
 
 __all__ = ["Candidate", "Objective", "Optimized", "Task", "optimize"]
 
@@ -93,6 +94,9 @@ def _compile(config: OptimizerConfig, student: dspy.Module, task: Task) -> tuple
             return together.ensemble(config, student, task, _compile)
         case FinetuneConfig():
             return weights.compile(config, student, task)
+        case OwnOptimizerConfig():
+            compiled = plugins.named(config.function)(student, task, **config.parameters)
+            return compiled, [Candidate(config.name, compiled)]
     return prompts.compile(config, student, task)
 
 

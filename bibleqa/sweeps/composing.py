@@ -21,7 +21,15 @@ from bibleqa.config.explain import explain
 from bibleqa.errors import ConfigError
 from bibleqa.schema import Config
 
-_MADE_BY = ("schema", "config/__init__", "config/guard", "config/parts", "config/options", "sweeps/composing")
+_MADE_BY = (
+    "schema",
+    "config/__init__",
+    "config/guard",
+    "config/parts",
+    "config/options",
+    "config/plugins",
+    "sweeps/composing",
+)
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)")
 
 _OF_THE_COMMAND = ("plan=", "rerun=", "retry_failed=")
