@@ -5,6 +5,7 @@ change a result. The YAML files under conf/ choose values; what they choose is c
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -574,6 +575,7 @@ def of(option: str) -> type:
     return _SCHEMAS.get(option) or _SCHEMAS.get(group) or _SCHEMAS[f"{group}/own"]
 
 
+@functools.cache
 def register() -> None:
     """Make the schemas known to Hydra: the run's as `run_schema`, a group's as `/schema/<path>`."""
     store = ConfigStore.instance()

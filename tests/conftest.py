@@ -1,21 +1,42 @@
 """What tests of all parts share."""
 
+import gc
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+from bibleqa.data import store
+from bibleqa.data.build import ensure_built
 from bibleqa.data.corpora import sword
 from bibleqa.data.corpora.debian import fetch_sword
+from bibleqa.data.sources import available
 from bibleqa.errors import ConfigError
+from bibleqa.schema import CorpusConfig
 
 # Machines differ in speed, and a project folder that many examples share does no harm.
 settings.register_profile("bibleqa", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("bibleqa")
+
+# What is imported is never garbage: to look through all of it again and again takes a tenth of the time.
+gc.set_threshold(50_000, 20, 20)
+
+LONGEST = (
+    "test_weights test_recipes test_finetune test_smoke test_sweeps test_lora test_embedded test_ray test_page "
+    "test_experiment test_reproducing test_kills test_full_disk test_at_once test_export test_adapter test_secrets "
+    "test_no_pickle test_document test_first_conversation test_faults test_config test_hostile"
+).split()
+"""The files that take longest, which are begun first: so no worker is left with one when the others have ended."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture
@@ -28,21 +49,63 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sword_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The three real modules: from Debian where apt is, fetched by one worker for all, else from the machine's own."""
+def by_one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], Path]], Path]:
+    """Makes what takes its time in a folder that all workers share: the first who needs it makes it, others wait.
+
+    What makes it is given the folder, leaves there what is made already, and says where it is.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def made(make: Callable[[Path], Path]) -> Path:
+        with FileLock(folder / f"{make.__name__}.lock"):
+            return make(folder)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def sword_folder(by_one_for_all: Callable[[Callable[[Path], Path]], Path]) -> Path:
+    """The three real modules: from Debian where apt is, else from the machine's own."""
     if not shutil.which("apt-get"):
         try:
             return sword.find(None)
         except ConfigError as error:
             pytest.skip(str(error))
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    folder = tmp_path_factory.getbasetemp().parent / f"sword-{run}"
-    with FileLock(folder.with_suffix(".lock")):
+
+    def modules(folder: Path) -> Path:
         try:
-            return fetch_sword(folder)
+            return fetch_sword(folder / "sword")
         except ConfigError:
             if os.geteuid() != 0:
                 raise
             # A fresh container comes without package lists.
             subprocess.run(["apt-get", "update"], check=True, capture_output=True)
-            return fetch_sword(folder)
+            return fetch_sword(folder / "sword")
+
+    return by_one_for_all(modules)
+
+
+@pytest.fixture(scope="session")
+def built(by_one_for_all: Callable[[Callable[[Path], Path]], Path]) -> Path:
+    """The whole dataset of the text; nobody writes there."""
+
+    def dataset(folder: Path) -> Path:
+        return ensure_built(folder / "processed")
+
+    return by_one_for_all(dataset)
+
+
+@pytest.fixture(scope="session")
+def sword_store(sword_folder: Path, by_one_for_all: Callable[[Callable[[Path], Path]], Path]) -> Path:
+    """A store with all that needs no STEPBible; nobody writes there."""
+    config = CorpusConfig(sword_path=str(sword_folder))
+
+    def corpus(folder: Path) -> Path:
+        path = folder / "corpus.sqlite"
+        if not path.exists():
+            list(store.build(path, available(config), config.max_rejects))
+        return path
+
+    return by_one_for_all(corpus)

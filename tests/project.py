@@ -1,18 +1,26 @@
 """A project folder of its own, and runs in it as a user starts them: `python run.py …` against a scripted server."""
 
+import io
 import json
+import logging
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import dspy
 from fake_openai import MODEL
+
+from bibleqa import formats
+from bibleqa.lm import endpoints
 
 HOME = Path(__file__).parent.parent
 LONGEST = 60.0
@@ -87,6 +95,9 @@ class Project:
 
     def start(self, *overrides: str) -> subprocess.Popen[str]:
         """Start `python run.py` with the endpoint and dataset of this project, and the overrides."""
+        return self.start_bare(*self._with_endpoint(overrides))
+
+    def _with_endpoint(self, overrides: Sequence[str]) -> list[str]:
         given = {
             "endpoint": "openai",
             "endpoint.base_url": self.base_url,
@@ -97,7 +108,7 @@ class Project:
         }
         chosen = {override.partition("=")[0] for override in overrides}
         common = [f"{key}={value}" for key, value in given.items() if key not in chosen]
-        return self.start_bare(*([] if "reproduce" in chosen else common), *overrides)
+        return [*([] if "reproduce" in chosen else common), *overrides]
 
     def start_bare(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `python run.py` with these arguments alone."""
@@ -128,8 +139,34 @@ class Project:
         return {**own, "BIBLEQA_PROJECT": str(self.root), "PYTHONIOENCODING": "utf-8", **self.variables}
 
     def run(self, *overrides: str) -> Finished:
-        """`start`, and wait for its end."""
-        return end(self.start(*overrides))
+        """What `start` starts, to its end."""
+        return self.run_bare(*self._with_endpoint(overrides))
+
+    def run_bare(self, *arguments: str) -> Finished:
+        """What `start_bare` starts, to its end: in this process, which has imported already what a run needs.
+
+        It has the variables of a process of its own, and none of what this process remembers of runs before. For what
+        signals, limits and kills do to a run, `start` it; what stands `under` another command is started anyway.
+        """
+        if self.under:
+            return end(self.start_bare(*arguments))
+        formats._say.cache_clear()
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.dict(os.environ, self.environment(), clear=True),
+            patch.object(sys, "argv", ["run.py", *arguments]),
+            patch.object(dspy, "cache", dspy.cache),
+            patch.object(endpoints, "_well", set()),
+            chdir(self.root),
+            _logging_as_it_was(),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                runpy.run_path(str(HOME / "run.py"), run_name="__main__")
+            except SystemExit as ended:
+                return Finished(int(ended.code or 0), out.getvalue(), err.getvalue())
+        raise AssertionError("it has not ended as run.py does")
 
     @property
     def folders(self) -> list[Folder]:
@@ -140,6 +177,23 @@ class Project:
     def last(self) -> Folder:
         """The latest run folder."""
         return self.folders[-1]
+
+
+@contextmanager
+def _logging_as_it_was() -> Iterator[None]:
+    """Takes away what Hydra makes of logging, which for a sweep silences all loggers, and closes its files."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    heard = [one for one in logging.Logger.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    heard = [logger for logger in heard if not logger.disabled]
+    with patch.object(logging, "raiseExceptions", logging.raiseExceptions):
+        yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for logger in heard:
+        logger.disabled = False
 
 
 def end(process: subprocess.Popen[str], within: float = LONGEST) -> Finished:

@@ -13,6 +13,8 @@ from test_experiment import know_all, project_at
 def test_two_builds_at_once_make_one_store_and_one_dataset(tmp_path: Path) -> None:
     with fake_openai.running(know_all) as server:
         project = project_at(tmp_path / "project", server)
+        # Where no SWORD modules are, the store is soon built.
+        project.variables = {**project.variables, "BIBLEQA_CACHE": str(tmp_path / "cache")}
         begun = [bibleqa(project, "data", "build", "dataset=kjv") for _ in range(2)]
         ended = [end(process, LONGEST) for process in begun]
 

@@ -230,7 +230,7 @@ def test_what_is_wrong_is_named_in_one_line(overrides: list[str], named: list[st
 @pytest.mark.parametrize("case", ["wrong type", "too large", "unset variable", "missing value", "no option", "secret"])
 def test_a_refused_run_says_one_line_and_leaves_nothing(project: Path, case: str) -> None:
     overrides, named = WRONG[case]
-    said = end(Project(project, "").start_bare(*overrides))
+    said = Project(project, "").run_bare(*overrides)
     assert (said.code, said.out) == (2, "")
     assert said.complaint.startswith("bibleqa: ")
     assert [part for part in named if part not in said.complaint] == []
@@ -239,7 +239,7 @@ def test_a_refused_run_says_one_line_and_leaves_nothing(project: Path, case: str
 
 
 def test_an_unknown_check_is_refused_before_anything_is_made(project: Path) -> None:
-    said = end(Project(project, "").start_bare("+assertions.checks={grounded:{},biblical:{}}"))
+    said = Project(project, "").run_bare("+assertions.checks={grounded:{},biblical:{}}")
     assert (said.code, said.out) == (2, "")
     assert said.complaint.startswith("bibleqa: assertions.checks.biblical: no such check; there are grounded, answers")
     assert [path.name for path in project.iterdir()] == ["outputs"]
@@ -249,7 +249,7 @@ def test_an_unknown_check_is_refused_before_anything_is_made(project: Path) -> N
 def test_a_project_folder_that_cannot_be_written_is_said_in_one_line(project: Path) -> None:
     (project / "file").touch()
     broken = Project(project, "", {"BIBLEQA_PROJECT": str(project / "file")})
-    said = end(broken.start_bare())
+    said = broken.run_bare()
     assert (said.code, said.out) == (1, "")
     assert "Not a directory" in said.complaint
 
@@ -304,7 +304,7 @@ def test_a_table_takes_further_entries() -> None:
 
 # Any override at all.
 
-EXAMPLES = 500
+EXAMPLES = 150
 """For each group."""
 KEYS = ["target_accuracy", "endpoint", "endpoint.model", "dataset.types", "dataset.max_test", "metric.terms", "rerun"]
 texts = st.text("ab0.1-+ '\"\\$\\{}[](),:=~#\t\nא\x00\x1b", max_size=12) | st.text(max_size=8)

@@ -11,7 +11,6 @@ import fake_openai
 import pytest
 from dummies import example, item
 from fake_openai import Server
-from project import end
 from rich.text import Text
 from test_experiment import know_all, project_at, row
 
@@ -50,7 +49,7 @@ def test_a_run_takes_every_odd_text_for_text(tmp_path: Path, server: Server) -> 
         one["metadata"] = {"type": f"type {text}", "reference": text}
     project.write("test", rows)
     before = len(server.requests)
-    finished = end(project.start("optimizer=labeled"))
+    finished = project.run("optimizer=labeled")
     assert finished.code == 0, finished.out + finished.err
     asked = [str(request.asked.text) for request in server.chats[before:]]
     for text in texts:

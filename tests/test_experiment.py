@@ -662,6 +662,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_loses_nothing(project: Project
     assert again.total() == TEST - len(answered) + ALL_AFTER_BASELINE.total()
 
 
+@pytest.mark.slow
 def test_a_rerun_goes_on_where_it_was_interrupted_and_the_next_one_asks_again(project: Project, server: Server) -> None:
     server.faults = [slow(0.1)]
     stop_when(project.start(*ONE_BY_ONE, "rerun=true"), lambda: len(server.questions) == 4, signal.SIGINT)
@@ -698,6 +699,7 @@ def test_a_question_type_that_is_no_name_for_a_metric_is_recorded_all_the_same(p
     assert project.last.summary["run_id"]
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_is_interrupted(project: Project, server: Server) -> None:
     server.faults = [slow(0.1)]
     search = ("optimizer=bootstrap_random_search", "optimizer.num_candidate_programs=1")

@@ -74,6 +74,7 @@ def test_a_run_stops_and_goes_on_when_there_is_room(project: Project, server: Se
     assert len(server.questions) > paid or moment == "the last answer"
 
 
+@pytest.mark.slow
 def test_a_tracker_whose_store_finds_no_room_costs_nothing_but_the_entry(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -377,7 +377,7 @@ def test_it_is_refused_in_one_line_and_nothing_of_it_runs(
 @pytest.mark.parametrize("name", ["a callback", "a logging handler that is a function"])
 def test_the_payload_would_run_where_nobody_checks(project: Path, outside: Path, name: str) -> None:
     arguments = RECIPES[name][0](project)
-    unguarded = "import runpy; from bibleqa import guard; guard.check = lambda *_: None; "
+    unguarded = "import runpy; from bibleqa.config import guard; guard.check = lambda *_: None; "
     unguarded += "runpy.run_path('run.py', run_name='__main__')"
     subprocess.run(
         [sys.executable, "-c", unguarded, *arguments, "plan=true", "dataset=jsonl"],

@@ -27,10 +27,10 @@ from optimizing import (
     wrong,
 )
 
-from bibleqa import config
 from bibleqa import program as programs
 from bibleqa.lm.meter import Meter
 from bibleqa.optimizer_limits import most_calls
+from bibleqa.schema import ProgramConfig
 
 DEMO_MAKERS = ["bootstrap", "bootstrap_random_search", "infer_rules", "ensemble", "better_together"]
 """Those that bootstrap, and end well when that fails."""
@@ -71,7 +71,7 @@ def test_the_program_given_stays_as_it_was(name: str, checked: bool) -> None:
     before = programs.digest(setting.program)
     setting.optimize(name)
     assert programs.digest(setting.program) == before
-    assert programs.build(config.compose().program).predictors()[0].signature.instructions.startswith("Answer the")
+    assert programs.build(ProgramConfig("predict")).predictors()[0].signature.instructions.startswith("Answer the")
     assert setting.program.get_lm() is setting.lm
 
 

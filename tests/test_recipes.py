@@ -1,6 +1,7 @@
 """Every recipe of conf/experiment runs, cut to a handful of questions; prompts ask a scripted server."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from fake_openai import MODEL, Asked, Server
 from project import HOME, Project, end
 
-from bibleqa.data.build import ensure_built
 from bibleqa.data.reader import read_items
 
 RECIPES = sorted((HOME / "conf" / "experiment").glob("*.yaml"))
@@ -17,10 +17,9 @@ LONGEST = 300.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(built: Path) -> Iterator[Server]:
     """One that knows the text."""
-    folder = ensure_built(tmp_path_factory.mktemp("processed"))
-    items = [item for split in ("train", "val", "test") for item in read_items(folder / f"{split}.jsonl")]
+    items = [item for split in ("train", "val", "test") for item in read_items(built / f"{split}.jsonl")]
     known = {(item.context, item.question): item.answer for item in items}
 
     def answer(asked: Asked) -> str:
@@ -47,7 +46,10 @@ def test_a_recipe_opens_with_the_command_that_runs_it_and_what_it_costs(recipe: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_runs(recipe: Path, tmp_path: Path, server: Server, request: pytest.FixtureRequest) -> None:
+def test_a_recipe_runs(
+    recipe: Path, tmp_path: Path, server: Server, built: Path, request: pytest.FixtureRequest
+) -> None:
+    shutil.copytree(built, tmp_path / "data" / "processed" / built.name)
     lm_studio = {"LM_STUDIO_API_URL": server.base_url, "LM_STUDIO_CHAT_MODEL": MODEL}
     project = Project(tmp_path, server.base_url, lm_studio)
     options = [f"experiment={recipe.stem}", "fast=true", "tracking=none"]
@@ -62,6 +64,7 @@ def test_a_recipe_runs(recipe: Path, tmp_path: Path, server: Server, request: py
             options += ["endpoint=lm_studio"]
     if recipe.stem == "scholar":
         options += [f"corpus.sword_path={request.getfixturevalue('sword_folder')}"]
+        shutil.copy(request.getfixturevalue("sword_store"), tmp_path / "data" / "corpus.sqlite")
 
     finished = end(project.start_bare(*options), within=LONGEST)
 

@@ -32,7 +32,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Projec
     project = project_at(tmp_path_factory.mktemp("original") / "project", server)
     finished = end(project.start("-m", f"optimizer={','.join(OPTIMIZERS)}", "tracking=local"), within=LONGEST)
     assert finished.code == 0, finished.out + finished.err
-    assert end(project.start("optimizer=simba", "optimizer.bsize=4", "tracking=none")).code == 0
+    assert project.run("optimizer=simba", "optimizer.bsize=4", "tracking=none").code == 0
     return project
 
 
@@ -56,7 +56,7 @@ def elsewhere(tmp_path: Path, original: Project) -> Project:
 
 def reproduced(project: Project, run: Folder | str, *overrides: str) -> Finished:
     reference = run.path if isinstance(run, Folder) else run
-    return end(project.start(f"reproduce={reference}", *overrides), within=LONGEST)
+    return project.run(f"reproduce={reference}", *overrides)
 
 
 @pytest.mark.slow
@@ -210,7 +210,7 @@ def test_other_questions_under_the_same_config_are_refused(original: Project, tm
     ],
 )
 def test_what_is_no_run_is_refused_in_one_line(elsewhere_empty: Project, arguments: list[str], said: str) -> None:
-    finished = end(elsewhere_empty.start_bare(*arguments))
+    finished = elsewhere_empty.run_bare(*arguments)
     assert finished.code == 2
     assert said in finished.complaint
 

@@ -61,25 +61,24 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         loud = ("hydra.job_logging.root.level=DEBUG", "hydra.verbose=true", "endpoint.retries=0")
         bare = f"endpoint.base_url={server.base_url}"
 
-        def run(*overrides: str) -> Finished:
-            return end(project.start(*loud, *overrides), within=LONGEST)
-
-        ended = {"a finished run": run("tracking=local")}
+        ended = {"a finished run": project.run(*loud, "tracking=local")}
         server.faults = [echoing(500, asked="Son-test-7")]
-        ended["a failed run"] = run("tracking=local", "dataset.seed=1", "rerun=true")
-        ended["a failed sweep"] = run("-m", "optimizer=none,labeled", "tracking=local", "rerun=true")
-        ended["a failed log on the screen"] = run("rerun=true", "hydra/job_logging=stdout")
+        failed = project.start(*loud, "tracking=local", "dataset.seed=1", "rerun=true")
+        ended["a failed run"] = end(failed, within=LONGEST)
+        sweep = project.start(*loud, "-m", "optimizer=none,labeled", "tracking=local", "rerun=true")
+        ended["a failed sweep"] = end(sweep, within=LONGEST)
+        ended["a failed log on the screen"] = project.run(*loud, "rerun=true", "hydra/job_logging=stdout")
         server.faults = [echoing(401)]
-        ended["a refused key"] = run("rerun=true", "dataset.seed=2")
+        ended["a refused key"] = project.run(*loud, "rerun=true", "dataset.seed=2")
         server.faults = [echoing(401, path=fake_openai.MODELS)]
-        ended["no models for the key"] = run("rerun=true")
+        ended["no models for the key"] = project.run(*loud, "rerun=true")
         ended["doctor, the key refused"] = told(
             project, "doctor", "endpoint=openai", bare, f"endpoint.model={fake_openai.MODEL}"
         )
         server.faults = []
         ended["doctor"] = told(project, "doctor", "endpoint=openai", bare, f"endpoint.model={fake_openai.MODEL}")
         ended["a leaderboard"] = told(project, "leaderboard", "--html", "board.html")
-        ended["a replay"] = end(project.start_bare(f"reproduce={project.folders[0].path}", "reproduce.mode=replay"))
+        ended["a replay"] = project.run_bare(f"reproduce={project.folders[0].path}", "reproduce.mode=replay")
         yield Everything(project, ended)
 
 
@@ -136,7 +135,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("override", REFUSED.values(), ids=REFUSED)
 def test_a_key_on_the_command_line_is_refused_and_forgotten(project: Path, override: str) -> None:
-    finished = end(Project(project, "", {"OPENAI_API_KEY": SECRET}).start_bare("endpoint=openai", override))
+    finished = Project(project, "", {"OPENAI_API_KEY": SECRET}).run_bare("endpoint=openai", override)
     assert finished.code == 2
     assert SECRET not in finished.complaint
     assert [path for path in project.rglob("*") if path.is_file()] == []

@@ -253,23 +253,23 @@ def test_two_sweeps_at_once_do_no_job_twice(project: Project, server: Server) ->
     assert len(found) == 4
 
 
+PROCESSES = 4
+
+
 @pytest.mark.slow
-def test_eight_processes_on_a_fresh_store_all_finish(project: Project) -> None:
-    begun = [project.start("optimizer=none", f"target_accuracy=0.{n}", "tracking=local") for n in range(1, 9)]
+def test_many_processes_on_a_fresh_store_all_finish(project: Project) -> None:
+    begun = [
+        project.start("optimizer=none", f"target_accuracy=0.{n}", "tracking=local") for n in range(1, PROCESSES + 1)
+    ]
     ended = [end(process, within=LONGEST) for process in begun]
-    assert [finished.code for finished in ended] == [0] * 8, ended
-    assert len({run.summary["run_id"] for run in project.folders}) == 8
+    assert [finished.code for finished in ended] == [0] * PROCESSES, ended
+    assert len({run.summary["run_id"] for run in project.folders}) == PROCESSES
 
 
 # The long one.
 
-LARGE = (
-    "-m",
-    "optimizer=none,labeled,bootstrap,knn",
-    "assertions=none,grounded,strict",
-    "program=predict,chain_of_thought",
-)
-KILLS = 20
+LARGE = ("-m", "optimizer=none,labeled,bootstrap,knn", "assertions=none,grounded", "program=predict,chain_of_thought")
+KILLS = 8
 THREADS = 2
 
 
@@ -282,7 +282,7 @@ def results(project: Project) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_sweep_killed_twenty_times_ends_as_an_undisturbed_one_and_pays_nothing_twice(tmp_path: Path) -> None:
+def test_a_sweep_killed_again_and_again_ends_as_an_undisturbed_one_and_pays_nothing_twice(tmp_path: Path) -> None:
     with fake_openai.running(learner) as calm, fake_openai.running(learner) as server:
         undisturbed = project_at(tmp_path / "undisturbed", calm)
         finished = end(undisturbed.start(*LARGE, "hydra.launcher.n_jobs=2"), within=600)
@@ -305,6 +305,6 @@ def test_a_sweep_killed_twenty_times_ends_as_an_undisturbed_one_and_pays_nothing
         finished = end(project.start(*LARGE, "hydra.launcher.n_jobs=2", f"endpoint.threads={THREADS}"), within=600)
 
         assert finished.code == 0, finished.err
-        assert len(results(project)) == 24
+        assert len(results(project)) == 16
         assert results(project) == results(undisturbed)
         assert sum(paid(server).values()) - len(paid(server)) <= in_flight

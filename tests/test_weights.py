@@ -227,7 +227,7 @@ def test_the_weights_behind_a_server_are_refused_before_it_is_asked(tmp_path: Pa
         address = f"http://127.0.0.1:{asked.getsockname()[1]}/v1"
         chosen = [f"endpoint.base_url={address}", *COMMAND[2:], "optimizer=finetune"]
 
-        finished = end(project.start_bare("endpoint=lm_studio", *chosen))
+        finished = project.run_bare("endpoint=lm_studio", *chosen)
 
         with pytest.raises(BlockingIOError):
             asked.accept()

@@ -5,15 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bibleqa.data import store
-from bibleqa.data.build import ensure_built
 from bibleqa.data.corpus import Corpus
 from bibleqa.data.datasets import RECIPES
 from bibleqa.data.item import Item
 from bibleqa.data.kjv import Bible, kjv
 from bibleqa.data.reader import read_items
-from bibleqa.data.sources import available
-from bibleqa.schema import CorpusConfig
 
 _WHOLE = {"built", "dataset", "sword_folder", "sword_store", "corpus", "asked"}
 
@@ -28,11 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def bible() -> Bible:
     return kjv()
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ensure_built(tmp_path_factory.mktemp("processed"))
 
 
 @pytest.fixture(scope="session")
@@ -51,15 +42,6 @@ def family(bible: Bible) -> Callable[[str], list[Item]]:
         return made[name]
 
     return items
-
-
-@pytest.fixture(scope="session")
-def sword_store(sword_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with all that needs no STEPBible."""
-    config = CorpusConfig(sword_path=str(sword_folder))
-    path = tmp_path_factory.mktemp("store") / "corpus.sqlite"
-    list(store.build(path, available(config), config.max_rejects))
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bibleqa.data import store
-from bibleqa.data.sources import available
-from bibleqa.schema import CorpusConfig
-
 
 @pytest.fixture(scope="session")
-def small_store(sword_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = CorpusConfig(sword_path=str(sword_folder))
-    path = tmp_path_factory.mktemp("serve") / "corpus.sqlite"
-    list(store.build(path, available(config), config.max_rejects))
-    return path
+def small_store(sword_store: Path) -> Path:
+    return sword_store
