@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test setup lint audit docs
+.PHONY: benchmarks run test setup lint audit docs
 
 run: setup
 	$(BIN)/python run.py
@@ -34,3 +34,7 @@ setup: .venv/.installed
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# The tables of docs/benchmarks.md, on a machine that does nothing else.
+benchmarks: setup
+	for name in overhead cost data throughput embedded growth serving; do $(BIN)/python benchmarks/$$name.py || exit; done

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from runs import ROOT, Rows
+from runs import ROOT, Rows, put, read
 
 # The engine sets the same, before the native library is loaded: the benchmark may load it first.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -242,14 +242,15 @@ def main() -> None:
     os.environ["BIBLEQA_PROJECT"] = str(ROOT / "outputs" / "benchmarks" / "embedded")
     from bibleqa import provenance
 
-    rows = []
+    kept = {(row["endpoint"], row["demos"]): row for row in read(KEPT)}
     for endpoint in arguments.endpoints:
         for demos in arguments.demos:
             row = measured(endpoint, demos, arguments.questions, arguments.rounds)
-            rows.append(row | {"cpus": os.cpu_count(), "git": provenance.git_state()})
-            with KEPT.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-    print(table(rows))
+            kept[endpoint, demos] = row | {"cpus": os.cpu_count(), "git": provenance.git_state()}
+            KEPT.write_text("".join(json.dumps(one) + "\n" for one in kept.values()), encoding="utf-8")
+    made = table(list(kept.values()))
+    print(made)
+    put(made, "benchmarks/embedded.py")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
-from runs import ROOT
+from runs import ROOT, put
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,17 @@ class Figure:
 
 
 def show(script: str, figures: Iterable[Figure]) -> None:
-    """Print a table as it comes, and keep its rows beside the script, with the commit and the number of processors."""
+    """Print a table as it comes, keep its rows beside the script, with commit and processors, and put it in its page."""
     found = []
-    print("| what | measured | beside it | aim |", "|---|---|---|---|", sep="\n")
+    lines = ["| what | measured | beside it | aim |", "|---|---|---|---|"]
+    print(*lines, sep="\n")
     for figure in figures:
         print(figure.row, flush=True)
         found.append(figure)
+        lines.append(figure.row)
+    put("\n".join(lines), f"benchmarks/{Path(script).name}")
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    lines = [json.dumps(asdict(figure) | {"commit": commit, "cpus": os.cpu_count()}) for figure in found]
-    Path(script).with_suffix(".jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [json.dumps(asdict(figure) | {"commit": commit, "cpus": os.cpu_count()}) for figure in found]
+    Path(script).with_suffix(".jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")

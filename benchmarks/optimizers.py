@@ -1,4 +1,4 @@
-"""Every optimizer on the default dataset, for real: the first table in the README.
+"""Every optimizer on the default dataset, for real: a table of docs/guide/optimizers.md, and in short of the README.
 
     python benchmarks/optimizers.py                    # what is missing, then the table
     python benchmarks/optimizers.py --only gepa --again gepa
@@ -9,7 +9,9 @@ they paid for are kept in outputs/benchmarks/, what they found in benchmarks/opt
 measurement of the baseline, which the first one pays for.
 """
 
-from runs import Rows, main
+from pathlib import Path
+
+from runs import Rows, main, put, read
 
 RUNS = {
     "none": ["optimizer=none"],
@@ -27,6 +29,8 @@ RUNS = {
     "better_together": ["optimizer=better_together"],
     "better_together, tiny model": ["optimizer=better_together", "endpoint=embedded_tiny"],
 }
+
+IN_SHORT = ("none", "bootstrap", "mipro", "gepa", "finetune", "better_together", "better_together, tiny model")
 
 
 def table(rows: Rows) -> str:
@@ -56,3 +60,5 @@ def table(rows: Rows) -> str:
 
 if __name__ == "__main__":
     main(__file__, RUNS, table)
+    found = read(Path(__file__).with_suffix(".jsonl"))
+    put(table([row for row in found if row["name"] in IN_SHORT]), "benchmarks/optimizers.py, in short")

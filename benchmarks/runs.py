@@ -1,4 +1,4 @@
-"""What the benchmarks share: whole runs of `run.py`, one after the other, and a table of them in the README."""
+"""What the benchmarks share: whole runs of `run.py`, one after the other, and a table of them in the documents."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ def main(script: str, runs: Mapping[str, Sequence[str]], table: Callable[[Rows],
     Args:
         script: Its file, whose docstring is the help; what was found is kept beside it, as JSON lines.
         runs: The overrides of each run, by the name it has in the table.
-        table: Makes Markdown of what was found. It takes the place between the README's two marks for the script.
+        table: Makes Markdown of what was found. It takes the place between the two marks for the script.
     """
     path = Path(script)
     parser = argparse.ArgumentParser(prog=f"benchmarks/{path.name}")
@@ -69,8 +69,9 @@ def _run(benchmark: str, name: str, overrides: Sequence[str], again: bool) -> di
 
 
 def put(table: str, script: str) -> None:
-    """Have a table in the README, between the marks for its script."""
-    readme = ROOT / "README.md"
+    """Have a table in each page that has marks for its script, between them."""
     begin, end = f"<!-- {script} -->", "<!-- end -->"
-    before, rest = readme.read_text(encoding="utf-8").split(begin)
-    readme.write_text(f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        before, mark, rest = page.read_text(encoding="utf-8").partition(begin)
+        if mark:
+            page.write_text(f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")

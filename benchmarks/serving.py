@@ -23,6 +23,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from figures import Figure, show
 from runs import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -67,9 +68,18 @@ def main() -> None:
             _endpoint(arguments.latency) as address,
             _server(Path(folder), address, arguments.threads) as (url, server),
         ):
-            for what in QUESTIONS:
-                print(f"{what}:", flush=True)
-                _tell(asyncio.run(_load(url, server, what, arguments.clients, arguments.seconds)), arguments.seconds)
+            show(
+                __file__,
+                (
+                    figure
+                    for what in QUESTIONS
+                    for figure in _figures(
+                        what,
+                        asyncio.run(_load(url, server, what, arguments.clients, arguments.seconds)),
+                        arguments.seconds,
+                    )
+                ),
+            )
 
 
 @contextmanager
@@ -153,12 +163,14 @@ def _head(raw: bytes) -> tuple[int, dict[str, str]]:
     return int(first.split()[1]), {name.lower(): value for name, value in pairs}
 
 
-def _tell(seen: Seen, seconds: float) -> None:
+def _figures(what: str, seen: Seen, seconds: float) -> Iterator[Figure]:
     took = sorted(seen.seconds)
     shares = ", ".join(f"p{p} {took[min(len(took) - 1, len(took) * p // 100)]:.2f} s" for p in (50, 95, 99))
-    print(f"  {len(took) / seconds:.0f} answers a second; {shares}; {1000 * seen.busy / len(took):.1f} ms of CPU each")
-    print("  statuses: " + ", ".join(f"{status}: {count:,}" for status, count in sorted(seen.statuses.items())))
-    print("  memory at each sixth of the time: " + ", ".join(f"{one:.0f}" for one in seen.memory) + " MB")
+    statuses = ", ".join(f"{count:,} times {status}" for status, count in sorted(seen.statuses.items()))
+    yield Figure(f"{what}: answers a second", len(took) / seconds, "", f"{shares}; {statuses}")
+    yield Figure(f"{what}: processor time an answer", 1000 * seen.busy / len(took), "ms")
+    sixths = ", ".join(f"{one:.0f}" for one in seen.memory)
+    yield Figure(f"{what}: memory at the end", seen.memory[-1], "MB", f"at each sixth of the time {sixths}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runs import ROOT, Rows
+from runs import ROOT, Rows, put, read
 
 sys.path.insert(0, str(ROOT / "benchmarks" / "contestants"))
 from measure import QUESTION
@@ -114,7 +114,9 @@ def main() -> None:
         chosen = [one for one in ALL if one.name in (RAW, *arguments.only)]
         found = _measure(chosen, arguments.at_once, arguments.examples, arguments.runs)
         KEPT.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
-    print(_table([json.loads(line) for line in KEPT.read_text(encoding="utf-8").splitlines()]))
+    made = _table(read(KEPT))
+    print(made)
+    put(made, "benchmarks/throughput.py")
 
 
 def _measure(contestants: list[Contestant], at_once: list[int], examples: int, runs: int) -> Rows:
