@@ -244,6 +244,8 @@ def happens(case: Case, root: Path, tls: ssl.SSLContext | None, undisturbed: Run
         case.strike(server)
         first = run(root, server, case.kind)
         server.faults = []
+        while server.away:
+            time.sleep(0.01)
         then = run(root, server, case.kind) if first.code else None
     paid = first.paid + (then.paid if then else Counter())
     scored = {(line["phase"], line["id"]) for line in first.predictions if line["score"] is not None}
