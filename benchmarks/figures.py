@@ -69,7 +69,7 @@ class Figure:
 
 
 def show(script: str, figures: Iterable[Figure]) -> None:
-    """Print a table as it comes, keep its rows beside the script, with commit and processors, and put it in its page."""
+    """Print a table as it comes, keep its rows beside the script, with commit and processors, put it in its page."""
     found = []
     lines = ["| what | measured | beside it | aim |", "|---|---|---|---|"]
     print(*lines, sep="\n")

@@ -67,7 +67,8 @@ class Answerer:
         self.config = _patient(formats.settled(models.config_of(folder, overrides)))
         self.about = _about(folder, self.config)
         self._adapter = adapters.build(self.config.adapter)
-        self._written = context_of if folder else _for_anybody
+        learned = folder and not past.find(str(folder)).summary.get("unchanged")
+        self._written = context_of if learned else _for_anybody
         self._bible = kjv()
         self.lexicon = Lexicon(Corpus(sources.ensure_store(self.config.corpus)))
         self.retriever = retriever or retrieval.build(self.config.retriever, self.config.embedder, source)
@@ -301,7 +302,7 @@ def _about(folder: Path | None, settled: Config) -> str:
 
 
 def _for_anybody(verses: Sequence[Verse]) -> str:
-    """Verses for a program that was shown none yet; optimized ones have learned to read `context_of`.
+    """Verses for a program that was shown none yet, though it was promoted; others have learned to read `context_of`.
 
     A small model takes what a line begins with for the answer: of "[Genesis 1:1] In the beginning God created", asked
     who created, it says "Genesis 1:1".

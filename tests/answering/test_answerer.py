@@ -393,6 +393,13 @@ def test_an_optimized_program_answers_with_its_demos_and_reads_verses_as_it_lear
     assert answerer.about == f"models/best: theological 81.2%, 95 % interval 70.0% to 90.0%, n 40 (asking {MODEL})"
 
 
+def test_a_promoted_program_that_learned_nothing_reads_verses_as_anybody_does(best: Path) -> None:
+    summary = json.loads((best / "summary.json").read_text(encoding="utf-8"))
+    (best / "summary.json").write_text(json.dumps(summary | {"unchanged": True}), encoding="utf-8")
+
+    assert Answerer(best).answer(CREATED, context="Genesis 1:1").context == f"{VERSE} (Genesis 1:1)"
+
+
 def test_checks_of_ones_own_are_served_by_who_names_their_module(
     best: Path, endpoint: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
