@@ -69,17 +69,15 @@ class Figure:
 
 
 def show(script: str, figures: Iterable[Figure]) -> None:
-    """Print a table as it comes, keep its rows beside the script, with commit and processors, put it in its page."""
-    found = []
-    lines = ["| what | measured | beside it | aim |", "|---|---|---|---|"]
-    print(*lines, sep="\n")
-    for figure in figures:
-        print(figure.row, flush=True)
-        found.append(figure)
-        lines.append(figure.row)
-    put("\n".join(lines), f"benchmarks/{Path(script).name}")
+    """Print a table, and keep it row by row: beside the script with commit and processors, and in its page."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    rows = [json.dumps(asdict(figure) | {"commit": commit, "cpus": os.cpu_count()}) for figure in found]
-    Path(script).with_suffix(".jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    table, rows = ["| what | measured | beside it | aim |", "|---|---|---|---|"], []
+    print(*table, sep="\n")
+    for figure in figures:
+        print(figure.row, flush=True)
+        table.append(figure.row)
+        rows.append(json.dumps(asdict(figure) | {"commit": commit, "cpus": os.cpu_count()}))
+        Path(script).with_suffix(".jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        put("\n".join(table), f"benchmarks/{Path(script).name}")
