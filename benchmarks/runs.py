@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,16 @@ def put(table: str, script: str) -> None:
         before, mark, rest = page.read_text(encoding="utf-8").partition(begin)
         if mark:
             page.write_text(f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
+
+
+@contextmanager
+def running(script: str, *arguments: str) -> Iterator[str]:
+    """The address that a script of the project serves at, as its first line says."""
+    command = [sys.executable, str(ROOT / script), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()

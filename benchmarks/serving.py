@@ -24,7 +24,7 @@ from pathlib import Path
 import httpx
 import psutil
 from figures import Figure, show
-from runs import ROOT
+from runs import ROOT, running
 
 sys.path.insert(0, str(ROOT / "tests"))
 from fake_openai import MODEL
@@ -65,7 +65,7 @@ def main() -> None:
             for number in range(SESSIONS):
                 sessions.append(f"kept-{number}", "Who begat Enos?", content)
         with (
-            _endpoint(arguments.latency) as address,
+            running("tests/fake_openai.py", "--fault", json.dumps({"seconds": arguments.latency})) as address,
             _server(Path(folder), address, arguments.threads) as (url, server),
         ):
             show(
@@ -80,19 +80,6 @@ def main() -> None:
                     )
                 ),
             )
-
-
-@contextmanager
-def _endpoint(latency: float) -> Iterator[str]:
-    fault = json.dumps({"seconds": latency})
-    command = [sys.executable, str(ROOT / "tests" / "fake_openai.py"), "--fault", fault]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextmanager

@@ -14,12 +14,11 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runs import ROOT, Rows, put, read
+from runs import ROOT, Rows, put, read, running
 
 sys.path.insert(0, str(ROOT / "benchmarks" / "contestants"))
 from measure import QUESTION
@@ -123,7 +122,7 @@ def _measure(contestants: list[Contestant], at_once: list[int], examples: int, r
     about = {"examples": examples, "latency": LATENCY, "cpus": os.cpu_count(), "git": provenance.git_state()}
     commands = dict(_ready(contestants))
     rows = []
-    with _server() as address:
+    with running("benchmarks/scripted_server.py", str(LATENCY)) as address:
         for number in at_once:
             for one in contestants:
                 if one.name in commands:
@@ -154,18 +153,6 @@ def _run(name: str, command: list[str], examples: int) -> dict[str, Any]:
     if round(took["right"]) != examples:
         sys.exit(f"{name}: {took['right']} of {examples} answers are right: not what was to be measured")
     return took
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    command = [sys.executable, str(Path(__file__).parent / "scripted_server.py"), str(LATENCY)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _table(rows: Rows) -> str:

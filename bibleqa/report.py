@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bibleqa.lm.meter import Meter
 
 _SAMPLES = 3
-_TUNES_WEIGHTS = ("finetune", "better_together")
 
 
 def plan(config: Config, dataset: Dataset, folder: Path) -> None:
@@ -131,7 +130,7 @@ def result(
     """Show a run's result, a sample of wrong answers, and how to look closer."""
     if summary["unchanged"] and config.optimizer.name != "none":
         out.print("Nothing that the optimizer tried beat the baseline on val: the program is the baseline.")
-        if config.endpoint.kind == "embedded" and config.optimizer.name not in _TUNES_WEIGHTS:
+        if config.endpoint.kind == "embedded" and not optimizer_limits.tunes_weights(config.optimizer):
             out.print("Small models learn by their weights rather than by prompts: optimizer=finetune tunes them.")
     _show(folder, summary)
     if summary["reproduction"]:

@@ -5,11 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from synced import await_sync
 
 from bibleqa import syncing
 from bibleqa.runs import RunFolder, discard_unused, find_finished, length_of_whole_lines, put_in_place, write_atomically
@@ -176,13 +176,6 @@ def test_a_line_that_finds_no_room_is_taken_back(project: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
     assert ended.stderr.splitlines()[-1] == "OSError: [Errno 27] File too large"
     assert path.read_text() == "1\n"
-
-
-def await_sync() -> None:
-    """Wait for what is being had on disk."""
-    for thread in threading.enumerate():
-        if thread.name == "sync":
-            thread.join(10)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from synced import await_sync
 
 from bibleqa import syncing
 from bibleqa.errors import ConfigError, RunFailed, Stopped
@@ -78,13 +78,6 @@ def test_what_could_not_be_brought_onto_the_disk_stops_the_run(tmp_path: Path, m
     await_sync()
     with pytest.raises(Stopped, match="is the disk full"):
         cache.put(asked(2), "Adam")
-
-
-def await_sync() -> None:
-    """Wait for what is being had on disk."""
-    for thread in threading.enumerate():
-        if thread.name == "sync":
-            thread.join(10)
 
 
 @pytest.fixture
