@@ -11,6 +11,7 @@ import dspy
 import fake_openai
 import numpy as np
 import pytest
+import retrieval as benchmark
 import yaml
 from dummies import chat, example, reader
 from fake_openai import EMBEDDINGS, MODEL, Asked, Server, status
@@ -140,6 +141,13 @@ def test_full_text_search_finds_what_is_well_known(question: str, reference: str
 def test_todays_words_find_the_old_ones(fts: retrieval.Retriever) -> None:
     assert "spake" in kjv().passage("Numbers 7:89")[0].text
     assert "Numbers 7:89" in [p.reference for p in fts.search("the Voice spoke to Moses from the mercy seat", 5)]
+
+
+def test_a_phrase_of_a_question_counts_beside_its_words(fts: retrieval.Retriever) -> None:
+    """Genesis 10:12 has "Nineveh" in a short verse; who rises up in the judgment are "the men of Nineveh"."""
+    found = [passage.reference for passage in fts.search("What did the men of Nineveh do?", 5)]
+    assert found[0] == "Matthew 12:41"
+    assert "Luke 11:32" in found
 
 
 def test_a_follow_up_question_is_searched_with_the_turn_before_it(fts: retrieval.Retriever) -> None:
@@ -365,6 +373,23 @@ def test_recall_is_that_of_questions_with_a_passage() -> None:
     outcomes = [outcome("a", "Genesis 1:1", "Genesis 5:6"), outcome("b", "Genesis 1:1"), outcome("c", "Jude 1:4")]
     assert evaluation.recall(outcomes, items, 2) == {"k": 2, "recall": 0.5, "n": 2}
     assert evaluation.recall([outcome("a")], items, 2) == {"k": 2, "recall": None, "n": 0}
+
+
+NUN = Item("kinship:4026065:Joshua:Nun", "", "Whose son was Joshua?", "Nun", reference="Numbers 26:65")
+JEHU = Item(
+    "kinship:12009002:Jehu:Jehoshaphat", "", "Which son of Jehoshaphat is named?", "Jehu", reference="2 Kings 9:2"
+)
+VOICE = Item("speaker:40003017", "", "Who says “This is my beloved Son, in whom”?", "A voice", reference="Matthew 3:17")
+
+
+@pytest.mark.parametrize(
+    ("item", "right", "wrong"),
+    [(NUN, "Judges 2:8", "Joshua 1:10"), (JEHU, "2 Kings 8:16", "1 Kings 22:50"), (VOICE, "Matthew 17:5", "Mark 9:7")],
+)
+def test_the_benchmark_counts_each_verse_that_answers_the_question_as_asked(item: Item, right: str, wrong: str) -> None:
+    answering = {kjv()[verse].reference for verse in benchmark.answering(item)}
+    assert {item.reference, right} <= answering
+    assert wrong not in answering
 
 
 def test_a_dataset_may_leave_the_verses_to_be_found() -> None:

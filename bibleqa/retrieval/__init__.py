@@ -16,7 +16,7 @@ from bibleqa.schema import EndpointConfig, RetrieverConfig
 
 __all__ = ["LOOKED_UP", "Hybrid", "Passage", "Retriever", "build", "context_of", "note", "watched"]
 
-_MEANING = 2.0
+_MEANING = 1.5
 """What a standard deviation of meaning counts, in BM25; chosen by `benchmarks/retrieval.py --tuning`."""
 _ALL = 31_102
 """Verses whose scores are put together: one that a search puts last still has a score in it."""

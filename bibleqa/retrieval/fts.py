@@ -4,7 +4,9 @@ import hashlib
 import re
 import sqlite3
 import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +21,10 @@ _VERSION = 1
 _COLUMNS = {"text": 1.0, "modern": 1.0, "around": 0.2, "modern_around": 0.2}
 """What a word counts in the verse, in its modern wording, and in the verses beside it, in both wordings; chosen by the
 questions of benchmarks/retrieval_tuning.tsv and by generated ones of val."""
+_PHRASES = 0.5
+"""What a phrase counts against its words; chosen by the same."""
+_APART = 2
+"""So many stop words may stand within a phrase: "son of Joash", "sent to the house"."""
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['’]s\b")
 # What a question is made of whatever it is about. FTS5 weighs rare words more, but for these a BM25 over single verses
@@ -33,7 +39,11 @@ _STOP = frozenset(
 
 
 class FullText:
-    """Verses by the words that they share with a question, rare words first."""
+    """Verses by the words and phrases that they share with a question, rare ones first.
+
+    Words alone do not tell "the son of Joash" from "Joash the son of"; that neighbours in a question be neighbours in
+    what is found, and count less than their words, is the sequential dependence of Metzler and Croft (SIGIR 2005).
+    """
 
     name = "fts"
 
@@ -42,9 +52,9 @@ class FullText:
 
     def scores(self, text: str, depth: int) -> dict[int, float]:
         """The ids of the best verses with their BM25, more for a better one."""
-        if not (wanted := _query(text)):
-            return {}
-        return dict(self._index.execute(_SEARCH, (wanted, depth)).fetchall())
+        words = _WORD.findall(_POSSESSIVE.sub("", text.casefold()))
+        telling = [word for word in words if word not in _STOP] or words
+        return dict(self._index.execute(_SEARCH, (_any(telling), _any(_phrases(words)), depth)).fetchall())
 
     @property
     def _index(self) -> sqlite3.Connection:
@@ -66,15 +76,26 @@ class FullText:
         return self
 
 
-_RANK = f"bm25(verse, {', '.join(map(str, _COLUMNS.values()))})"
-_SEARCH = f"SELECT rowid, -{_RANK} FROM verse WHERE verse MATCH ? ORDER BY {_RANK}, rowid LIMIT ?"
+_RANK = f"-bm25(verse, {', '.join(map(str, _COLUMNS.values()))})"
+_SEARCH = f"""
+    SELECT rowid, sum(score) AS total FROM (
+        SELECT rowid, {_RANK} AS score FROM verse WHERE verse MATCH ?
+        UNION ALL SELECT rowid, {_PHRASES} * {_RANK} FROM verse WHERE verse MATCH ?
+    ) GROUP BY rowid ORDER BY total DESC, rowid LIMIT ?
+"""
 
 
-def _query(text: str) -> str:
-    """Any of the words that say what a text is about, in FTS5's grammar: quoted, so that none is an operator."""
-    words = dict.fromkeys(_WORD.findall(_POSSESSIVE.sub("", text.casefold())))
-    telling = [word for word in words if word not in _STOP]
-    return " OR ".join(f'"{word}"' for word in telling or words)
+def _phrases(words: Sequence[str]) -> Iterator[str]:
+    """Each two telling words that stand together, with the stop words between them."""
+    telling = [place for place, word in enumerate(words) if word not in _STOP]
+    for first, last in pairwise(telling):
+        if last - first - 1 <= _APART:
+            yield " ".join(words[first : last + 1])
+
+
+def _any(wanted: Iterable[str]) -> str:
+    """Any of these, in FTS5's grammar: quoted, so that none is an operator."""
+    return " OR ".join(f'"{one}"' for one in dict.fromkeys(wanted)) or '""'
 
 
 def _place() -> Path:
