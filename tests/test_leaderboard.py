@@ -15,7 +15,7 @@ import pytest
 from past_runs import LM, make, make_sweep
 
 from bibleqa import cli
-from bibleqa.results import leaderboard
+from bibleqa.results import figures, leaderboard
 from bibleqa.results.past import PastRun
 
 Run = Callable[..., tuple[int, str, str]]
@@ -130,7 +130,7 @@ def test_tokens_of_the_cache_count_and_where_they_are_not_known_calls_do(project
     make(project, "optimizer=knn", lm={**LM, "cached_calls": 50, "calls": 70})
     (standing,) = leaderboard.of_project().standings
     assert (standing.cost, [standing.cost_of(e.run) for e in standing.entries]) == ("LM calls", [70, 100])
-    assert leaderboard.tokens(standing.best.run) == "1,200+"
+    assert figures.tokens(standing.best.run) == "1,200+"
 
 
 def test_contributions_are_those_of_the_groups_that_were_varied(project: Path) -> None:

@@ -79,7 +79,7 @@ def _tell(path: Path, out: Console) -> None:
     """Say what is served now, and have MLflow say so too."""
     from bibleqa import promotion, tracking
     from bibleqa.promotion import model_card, registry
-    from bibleqa.results.leaderboard import percent, span
+    from bibleqa.results.figures import percent, span
     from bibleqa.runs import RunFolder
 
     card = promotion.card_of(path)
@@ -108,7 +108,7 @@ def _models(arguments: argparse.Namespace, out: Console) -> int:
     from rich.table import Table
 
     from bibleqa import promotion
-    from bibleqa.results.leaderboard import percent, span
+    from bibleqa.results.figures import percent, span
 
     models = promotion.models()
     if not models:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bibleqa import program_state
-from bibleqa.results.leaderboard import percent, span
+from bibleqa.results.figures import percent, span
 from bibleqa.results.past import PastRun
 
 SCHEMA = 1

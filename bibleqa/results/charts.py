@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from bibleqa.results.leaderboard import Entry, Standing, percent
+from bibleqa.results.figures import percent
+from bibleqa.results.leaderboard import Entry, Standing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

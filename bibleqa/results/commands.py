@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, out: Console) -> int:
 
 
 def _leaderboard(arguments: argparse.Namespace, out: Console) -> int:
-    from bibleqa.results import leaderboard
+    from bibleqa.results import leaderboard, standings
 
     if arguments.html and not arguments.html.absolute().parent.is_dir():
         raise ConfigError(f"--html {arguments.html}: there is no folder {arguments.html.parent}")
@@ -70,7 +70,7 @@ def _leaderboard(arguments: argparse.Namespace, out: Console) -> int:
     else:
         if not board.standings and board.jobs is None:
             out.print("no finished runs yet; python run.py makes one")
-        leaderboard.show(board, out, every=arguments.all)
+        standings.show(board, out, every=arguments.all)
     if arguments.html and (board.standings or board.jobs is not None):
         from bibleqa.results import html_report
 

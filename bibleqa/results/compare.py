@@ -17,7 +17,7 @@ from bibleqa.data.item import Item
 from bibleqa.data.reader import read_items
 from bibleqa.errors import ConfigError
 from bibleqa.results import past
-from bibleqa.results.leaderboard import p_value, percent, span
+from bibleqa.results.figures import p_value, percent, span
 from bibleqa.results.past import PastRun
 
 RIGHT = 0.5

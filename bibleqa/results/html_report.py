@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bibleqa import runs
-from bibleqa.results import charts, leaderboard
+from bibleqa.results import charts, figures, standings
 from bibleqa.results.leaderboard import Entry, Leaderboard, Standing
 
 
@@ -31,10 +31,10 @@ def render(board: Leaderboard) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": leaderboard.percent,
-        "span": leaderboard.span,
-        "p_value": leaderboard.p_value,
-        "short": leaderboard.short,
+        "percent": figures.percent,
+        "span": figures.span,
+        "p_value": figures.p_value,
+        "short": figures.short,
     }
     return environment.get_template("leaderboard.html").render(
         board=board,
@@ -49,8 +49,8 @@ def _seen(number: int, standing: Standing) -> dict[str, Any]:
     return {
         "standing": standing,
         "verdict": verdict(standing),
-        "notes": list(leaderboard.notes(standing)),
-        "tokens": leaderboard.tokens,
+        "notes": list(standings.notes(standing)),
+        "tokens": figures.tokens,
         "scores": charts.scores(standing, f"scores{number}"),
         "cost": charts.cost(standing, f"cost{number}"),
         "trials": charts.trials(standing, f"trials{number}"),
@@ -64,8 +64,8 @@ def verdict(standing: Standing) -> str:
     best, count = standing.best, len(standing.entries)
     optimized = best.run.summary["optimized"]
     said = (
-        f"{best.combination}: {leaderboard.percent(optimized['score'])} on {optimized['n']} questions "
-        f"(95 % interval {leaderboard.span(optimized['ci95'])})"
+        f"{best.combination}: {figures.percent(optimized['score'])} on {optimized['n']} questions "
+        f"(95 % interval {figures.span(optimized['ci95'])})"
     )
     if count == 1:
         return f"{said}."

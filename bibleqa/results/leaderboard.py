@@ -3,21 +3,16 @@
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
 
 from bibleqa import paths, runs, schema
 from bibleqa.comparison import Contribution, Difference, contributions, difference, holm, pareto
 from bibleqa.errors import ConfigError
 from bibleqa.results import past
+from bibleqa.results.figures import short
 from bibleqa.results.past import PastRun
 
 SWEEP = "sweep.json"
@@ -25,10 +20,6 @@ SCHEMA = 1
 """Version of sweep.json."""
 LIKELY_CHANCE = 0.05
 """From this p-value on, a difference is not told from chance."""
-
-_SHOWN = 20
-_WIDE = 130
-_LONGEST = 40
 
 
 @dataclass(frozen=True)
@@ -307,131 +298,3 @@ _IDLE = {
     for key in dataclasses.fields(kind)
     if not key.metadata.get("affects_result", True)
 } - {"endpoint.adapter"}  # known to a fingerprint by its digest: a result does depend on it
-
-
-def short(text: str) -> str:
-    """A value that does not burst a table."""
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def show(board: Leaderboard, out: Console, *, every: bool = False) -> None:
-    """Print the tables.
-
-    Args:
-        board: What to show.
-        out: Where to.
-        every: Every run of a table, not the best alone.
-    """
-    for standing in board.standings:
-        _show(standing, out, standing.entries if every else standing.entries[:_SHOWN])
-    if board.missing:
-        out.print(board.missing, markup=False)
-
-
-def _show(standing: Standing, out: Console, entries: Sequence[Entry]) -> None:
-    out.print(standing.name, style="bold", markup=False)
-    columns = {
-        "combination": [f"{escape(entry.combination)}\n[dim]{entry.run.fingerprint[:8]}[/]" for entry in entries],
-        "score": [_estimate(e.run.score, e.run.summary["optimized"]["ci95"]) for e in entries],
-        "n": [str(entry.run.summary["optimized"]["n"]) for entry in entries],
-        "to its baseline": [
-            _estimate(change["value"], change["ci95"], sign=True)
-            for change in (entry.run.summary["improvement"] for entry in entries)
-        ],
-        "to the best": [
-            _estimate(entry.to_best.value, entry.to_best.ci95, sign=True) if entry.to_best else "" for entry in entries
-        ],
-        "p": [f"{p_value(entry.p)}{'*' if entry.differs else ''}" for entry in entries],
-    }
-    costs = {
-        "": ["◆" if entry.pareto else "" for entry in entries],
-        "LM calls": [f"{entry.run.calls:,}" for entry in entries],
-        "tokens": [tokens(entry.run) for entry in entries],
-        "seconds": [f"{entry.run.seconds:,.0f}" for entry in entries],
-        "unread-\nable": [str(entry.run.summary["optimized"]["unreadable"]) for entry in entries],
-        "errors": [str(entry.run.summary["optimized"]["errors"]) for entry in entries],
-    }
-    if not out.is_terminal or out.width >= _WIDE:
-        _print_table(out, entries, columns | costs)
-    else:
-        _print_table(out, entries, columns)
-        _print_table(out, entries, costs)
-    for note in notes(standing):
-        out.print(note, markup=False)
-    if len(entries) < len(standing.entries):
-        out.print(f"the best {len(entries)} of {len(standing.entries)} runs; --all shows every one")
-    out.print()
-    if standing.contributions:
-        _show_contributions(standing, out)
-        out.print()
-
-
-def _print_table(out: Console, entries: Sequence[Entry], columns: Mapping[str, Sequence[str]]) -> None:
-    table = Table("#", *columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        if column.header != "combination":
-            column.justify = "right"
-            column.no_wrap = True
-    for entry, *cells in zip(entries, *columns.values(), strict=True):
-        table.add_row(str(entry.rank), *cells)
-    if not out.is_terminal:  # nor has a file a width
-        table.width = Measurement.get(out, out.options.update(max_width=1000), table).maximum
-    out.print(table)
-
-
-def _show_contributions(standing: Standing, out: Console) -> None:
-    table = Table("group", "option", title="what each option is worth", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("effect", "95 % interval", "runs", "contexts"):
-        table.add_column(column, justify="right")
-    for one in standing.contributions:
-        table.add_row(
-            escape(one.group),
-            escape(short(one.option)),
-            percent(one.value, sign=True),
-            span(one.ci95, sign=True),
-            str(one.runs),
-            str(one.contexts),
-        )
-    out.print(table)
-    out.print("effect: the mean score less that of all options of the group, in contexts where each of them was run")
-
-
-def notes(standing: Standing) -> Iterable[str]:
-    """What a reader of the table has to know."""
-    if others := len(standing.entries) - 1:
-        apart = sum(entry.differs for entry in standing.entries)
-        yield (
-            f"p: of the difference to the best, paired by question, corrected for {others} "
-            f"comparison{'s' * (others > 1)} (Holm); * below {LIKELY_CHANCE:g}: {apart} of {others} "
-            f"{'is' if apart == 1 else 'are'} told from the best"
-        )
-        yield f"◆ no run scored more for fewer {standing.cost}"
-    if any(entry.run.summary["lm"]["cached_calls"] for entry in standing.entries):
-        yield "seconds: what the run itself took; answers that an earlier one had paid for took none"
-    if not all(entry.run.knows_all_tokens for entry in standing.entries):
-        yield "tokens+: those of calls answered from the cache are not known, so costs are counted in LM calls"
-
-
-def tokens(run: PastRun) -> str:
-    """The tokens of a run, with a + where there were more."""
-    return f"{run.tokens:,}{'' if run.knows_all_tokens else '+'}"
-
-
-def _estimate(value: float | None, interval: Sequence[float] | None, *, sign: bool = False) -> str:
-    return f"[bold]{percent(value, sign=sign)}[/]\n{span(interval, sign=sign)}"
-
-
-def percent(value: float | None, *, sign: bool = False) -> str:
-    """A fraction as people read it."""
-    return "-" if value is None else f"{value:{'+' if sign else ''}.1%}"
-
-
-def span(interval: Sequence[float] | None, *, sign: bool = False) -> str:
-    """An interval of fractions as people read it."""
-    return "" if not interval else " to ".join(f"{bound * 100:{'+' if sign else ''}.1f}" for bound in interval)
-
-
-def p_value(p: float | None) -> str:
-    """A p-value as people read it."""
-    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

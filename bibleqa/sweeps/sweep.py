@@ -25,7 +25,7 @@ from bibleqa.data import slices
 from bibleqa.errors import BibleQAError, ConfigError, RunFailed
 from bibleqa.jobs import Job
 from bibleqa.reproduce import quoted
-from bibleqa.results import leaderboard
+from bibleqa.results import leaderboard, standings
 from bibleqa.results.html_report import write as write_html
 from bibleqa.runs import RunFolder
 from bibleqa.schema import TrackingConfig
@@ -303,7 +303,7 @@ def _progress(one: Planned, place: Path) -> str:
 def _end(sweep: dict[str, Any], folder: Path, config: TrackingConfig, failed: bool) -> None:
     """Show what the sweep has found, and keep it as a page in its folder and in MLflow."""
     board = leaderboard.of_sweep(folder)
-    leaderboard.show(board, out)
+    standings.show(board, out)
     page = folder / "report.html"
     write_html(board, page)
     out.print(f"\nreport        {report.short(page)}", markup=False)
