@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: benchmarks run test setup lint audit docs
+.PHONY: benchmarks run test coverage setup lint audit docs
 
 run: setup
 	$(BIN)/python run.py
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Which lines and branches the tests take, in every process that they start; twice as long as the tests alone.
+coverage: setup
+	$(BIN)/python -m pytest --cov --cov-report=term
 
 lint: setup
 	$(BIN)/ruff check .
