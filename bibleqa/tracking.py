@@ -72,27 +72,23 @@ def record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig) ->
     """
     # On disk before MLflow is asked: whatever happens there, the run has its summary.
     summary = folder.finish(summarise(None))
-    if (address := uri(tracking)) is None:
+    if uri(tracking) is None:
         return summary
-    try:
-        return _record(folder, summarise, tracking, address)
-    except _down() as error:
-        log.exception("MLflow at %s", address)
-        raise _not_reached(address, error) from error
-
-
-def _record(folder: RunFolder, summarise: Summarise, tracking: TrackingConfig, address: str) -> dict[str, Any]:
-    client, experiment = _open(tracking, address)
     config = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
     name = " ".join(config[group]["name"] for group in ("endpoint", "program", "optimizer"))
     tags = {**_parent(folder), _PROCESS: _this_process()}
-    run_id: str = client.create_run(experiment, run_name=name, tags=tags).info.run_id
     try:
-        return _fill(client, run_id, folder, summarise, config)
-    except BaseException:
-        folder.finish(summarise(None))  # else `bibleqa track` would take it for recorded
-        with suppress(*_down()):
-            client.delete_run(run_id)  # half a record would look like a run
+        with connected(tracking) as (client, experiment):
+            run_id: str = client.create_run(experiment, run_name=name, tags=tags).info.run_id
+            try:
+                return _fill(client, run_id, folder, summarise, config)
+            except BaseException:
+                folder.finish(summarise(None))  # else `bibleqa track` would take it for recorded
+                with suppress(*_down()):
+                    client.delete_run(run_id)  # half a record would look like a run
+                raise
+    except TrackerDown:
+        log.exception("not recorded")
         raise
 
 
@@ -102,14 +98,11 @@ def begin_sweep(tracking: TrackingConfig, name: str) -> str | None:
     Raises:
         TrackerDown: MLflow cannot be reached.
     """
-    if (address := uri(tracking)) is None:
+    if uri(tracking) is None:
         return None
-    try:
-        client, experiment = _open(tracking, address)
+    with connected(tracking) as (client, experiment):
         tags = {_PROCESS: _this_process()}
         return str(client.create_run(experiment, run_name=f"sweep {name}", tags=tags).info.run_id)
-    except _down() as error:
-        raise _not_reached(address, error) from error
 
 
 def end_sweep(
@@ -120,17 +113,13 @@ def end_sweep(
     Raises:
         TrackerDown: MLflow cannot be reached.
     """
-    address = str(uri(tracking))
-    try:
-        client, _ = _open(tracking, address)
+    with connected(tracking) as (client, _):
         for file in files:
             client.log_artifact(parent, str(file))
         for run_id in filter(None, run_ids):
             if _PARENT not in client.get_run(run_id).data.tags:
                 client.set_tag(run_id, _PARENT, parent)
         client.set_terminated(parent, "FAILED" if failed else "FINISHED")
-    except _down() as error:
-        raise _not_reached(address, error) from error
 
 
 _PARENT = "mlflow.parentRunId"
@@ -161,14 +150,9 @@ def left_running() -> list[str]:
     """
     if not local_store().is_file():
         return []
-    tracking = TrackingConfig(name="local")
-    address = str(uri(tracking))
-    try:
-        client, experiment = _open(tracking, address)
+    with connected(TrackingConfig(name="local")) as (client, experiment):
         running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
-        return [run.info.run_id for run in running if _PROCESS in run.data.tags and _is_gone(run.data.tags[_PROCESS])]
-    except _down() as error:
-        raise _not_reached(address, error) from error
+    return [run.info.run_id for run in running if _PROCESS in run.data.tags and _is_gone(run.data.tags[_PROCESS])]
 
 
 def mark_killed(run_id: str) -> None:
@@ -177,12 +161,8 @@ def mark_killed(run_id: str) -> None:
     Raises:
         TrackerDown: The store cannot be written.
     """
-    tracking = TrackingConfig(name="local")
-    address = str(uri(tracking))
-    try:
-        _open(tracking, address)[0].set_terminated(run_id, "KILLED")
-    except _down() as error:
-        raise _not_reached(address, error) from error
+    with connected(TrackingConfig(name="local")) as (client, _):
+        client.set_terminated(run_id, "KILLED")
 
 
 def _parent(folder: RunFolder) -> dict[str, str]:
@@ -245,10 +225,6 @@ def _down() -> tuple[type[Exception], ...]:
     return MlflowException, SQLAlchemyError, CommandError, OSError
 
 
-def _not_reached(address: str, error: Exception) -> TrackerDown:
-    return TrackerDown(f"MLflow at {address} cannot be used: {' '.join(str(error).split())[:200]}")
-
-
 @contextmanager
 def connected(tracking: TrackingConfig) -> Iterator[tuple[Any, str]]:
     """An MLflow client, and the experiment's id.
@@ -260,7 +236,7 @@ def connected(tracking: TrackingConfig) -> Iterator[tuple[Any, str]]:
     try:
         yield _open(tracking, address)
     except _down() as error:
-        raise _not_reached(address, error) from error
+        raise TrackerDown(f"MLflow at {address} cannot be used: {' '.join(str(error).split())[:200]}") from error
 
 
 def _open(tracking: TrackingConfig, address: str) -> tuple[Any, str]:
@@ -342,13 +318,10 @@ def count_runs(tracking: TrackingConfig) -> int | None:
     Raises:
         TrackerDown: The tracker cannot be reached.
     """
-    if (address := uri(tracking)) is None:
+    if uri(tracking) is None:
         return None
-    try:
-        client, experiment = _open(tracking, address)
+    with connected(tracking) as (client, experiment):
         return len(client.search_runs([experiment], max_results=1000))
-    except _down() as error:
-        raise _not_reached(address, error) from error
 
 
 def fetch(run_id: str) -> Path:
@@ -362,20 +335,12 @@ def fetch(run_id: str) -> Path:
     """
     tracking = TrackingConfig(name="server" if os.environ.get("MLFLOW_TRACKING_URI") else "local")
     tracking.uri = os.environ.get("MLFLOW_TRACKING_URI")
-    address = uri(tracking)
     folder = paths.project() / "outputs" / "fetched" / run_id
     if folder.is_dir():
         return folder
-    try:
-        client, _ = _open(tracking, str(address))
-        from mlflow.exceptions import MlflowException
-
-        try:
-            client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            raise ConfigError(f"{run_id}: MLflow at {address} has no such run") from None
+    with connected(tracking) as (client, _):
+        if _status(client, run_id) is None:
+            raise ConfigError(f"{run_id}: MLflow at {uri(tracking)} has no such run")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{run_id}.lock")):
             if not folder.is_dir():
@@ -384,29 +349,29 @@ def fetch(run_id: str) -> Path:
                 draft.mkdir()
                 client.download_artifacts(run_id, "", str(draft))
                 runs.put_in_place(draft, folder)
-    except _down() as error:
-        raise _not_reached(str(address), error) from error
     return folder
 
 
 def _is_recorded(tracking: TrackingConfig, run_id: str) -> bool:
     """Whether MLflow has all of a run: one whose process was killed as it recorded is half there, and removed."""
+    with connected(tracking) as (client, _):
+        status = _status(client, run_id)
+        if status not in (None, "FINISHED", "FAILED"):
+            client.delete_run(run_id)
+            return False
+    return status is not None
+
+
+def _status(client: Any, run_id: str) -> str | None:
+    """What MLflow says of a run; None if it has none of that id."""
     from mlflow.exceptions import MlflowException
 
-    address = str(uri(tracking))
     try:
-        client, _ = _open(tracking, address)
-        try:
-            if client.get_run(run_id).info.status in ("FINISHED", "FAILED"):
-                return True
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise
-        client.delete_run(run_id)
-    except _down() as error:
-        raise _not_reached(address, error) from error
-    return False
+        return str(client.get_run(run_id).info.status)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def track(path: Path) -> dict[str, Any]:
