@@ -10,7 +10,7 @@ from pathlib import Path
 
 from measure import QUESTION, asked, measured
 
-from bibleqa import adapters, metrics, report
+from bibleqa import adapters, garbage, metrics, report
 from bibleqa import program as programs
 from bibleqa.budget import Budget
 from bibleqa.data.item import Item
@@ -21,6 +21,7 @@ from bibleqa.lm.meter import Meter
 from bibleqa.runs import RunFolder
 from bibleqa.schema import AdapterConfig, EndpointConfig, LimitsConfig, ProgramConfig
 
+garbage.collect_seldom()
 address, at_once, examples = asked()
 bare = "bare" in sys.argv
 with tempfile.TemporaryDirectory() as project:

@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 
 import dspy
 from dspy.clients.cache import Cache
-from dspy.clients.disk_serialization import DeserializationError
+from dspy.clients.disk_serialization import DeserializationError, restricted_disk
 
 from bibleqa import databases, paths, provenance, runs, secrets
 from bibleqa.budget import Budget
@@ -105,14 +105,8 @@ class Answers(Cache):
     """The answers of one endpoint, in a folder of its own; programs are copied with it, and it is not."""
 
     def __init__(self, folder: Path):
-        super().__init__(
-            enable_disk_cache=True,
-            enable_memory_cache=True,
-            disk_cache_dir=str(folder),
-            disk_size_limit_bytes=2**40,  # answers are never thrown away behind the user's back
-            restrict_pickle=True,
-        )
-        self._shards = Shards(self.disk_cache)
+        super().__init__(enable_disk_cache=False, enable_memory_cache=True, disk_cache_dir=None)
+        self._shards = Shards(folder, restricted_disk(frozenset()))
         self._folder = folder
         self._turns = Turns(folder / "turns")
 
@@ -126,10 +120,9 @@ class Answers(Cache):
             Stopped: The answers on disk cannot be read; DSPy's would ask, and pay, again.
         """
         key = self.cache_key(request, ignored_args_for_cache_key)
-        found = self._known(key)
-        if found is None and (asking := _asking.get(None)):
+        if key not in self.memory_cache and (asking := _asking.get(None)):
             asking.enter_context(self._turns.alone(key))
-            found = self._known(key)
+        found = self._known(key)
         return None if found is None else self._prepare_cached_response(found)
 
     def put(
@@ -157,7 +150,6 @@ class Answers(Cache):
         """Let go of the files."""
         self._turns.close()
         self._shards.close()
-        self.disk_cache.close()
 
     def _known(self, key: str) -> Any:
         with self._lock:

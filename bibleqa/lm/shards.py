@@ -1,7 +1,8 @@
-"""The files of a `diskcache.FanoutCache`, over one connection each for all threads of the process.
+"""Files of diskcache, over one connection each for all threads of the process.
 
 diskcache gives each thread connections of its own, one a file: with as many threads as there are questions under way,
-to open them takes longer than to ask.
+to open them takes longer than to ask. And of 16 files, as DSPy has diskcache make, each is to be opened, written and
+synced by itself, which takes longer than to wait for one.
 """
 
 import sqlite3
@@ -11,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from diskcache import Disk, FanoutCache
+from diskcache import Cache, Disk
 from diskcache.core import MODE_RAW
 
 from bibleqa import syncing
@@ -21,6 +22,8 @@ INSERT INTO Cache (key, raw, store_time, access_time, mode, value) VALUES (?, 1,
 ON CONFLICT (key, raw) DO UPDATE SET
     store_time = excluded.store_time, mode = excluded.mode, value = excluded.value, filename = NULL, size = 0
 """
+_EARLIER = 16
+"""Files of a cache that earlier versions have made; new texts go into the first."""
 
 
 class Shards:
@@ -30,23 +33,30 @@ class Shards:
     where its files could be damaged by a power failure, not each time that something is put.
     """
 
-    def __init__(self, cache: FanoutCache):
-        """Take the files of a cache.
+    def __init__(self, folder: Path, disk: type[Disk]):
+        """Take the files in a folder, with those of earlier versions, or make one.
+
+        Args:
+            folder: Where they are.
+            disk: Reads what is no text.
 
         Raises:
             sqlite3.Error: One cannot be opened.
         """
-        folders = sorted(Path(cache.directory).glob("[0-9][0-9][0-9]"))
-        self._shards = [_Shard(folder, type(cache.disk)(str(folder))) for folder in folders]
+        number = _EARLIER if len(list(folder.glob("[0-9][0-9][0-9]"))) > 1 else 1
+        self._shards = [_Shard(folder / f"{shard:03}", disk) for shard in range(number)]
 
     def get(self, key: str) -> Any:
         """What was put there last, by whichever process; None when nothing was.
 
         Raises:
             sqlite3.Error: The file cannot be read.
-            Exception: As the cache's disk has it, of what is no text.
+            Exception: As the disk has it, of what is no text.
         """
-        return self._of(key).get(key)
+        for shard in dict.fromkeys((self._shards[0], self._earlier(key))):
+            if (found := shard.get(key)) is not None:
+                return found
+        return None
 
     def put(self, key: str, text: str) -> None:
         """Keep a text.
@@ -54,21 +64,22 @@ class Shards:
         Raises:
             OSError, sqlite3.Error: It is not kept, or an earlier one cannot be brought onto the disk.
         """
-        self._of(key).put(key, text)
+        self._shards[0].put(key, text)
 
     def close(self) -> None:
         """Let go of the files."""
         for shard in self._shards:
             shard.connection.close()
 
-    def _of(self, key: str) -> "_Shard":
+    def _earlier(self, key: str) -> "_Shard":
         return self._shards[zlib.adler32(key.encode()) % len(self._shards)]  # as diskcache
 
 
 class _Shard:
-    def __init__(self, folder: Path, disk: Disk):
+    def __init__(self, folder: Path, disk: type[Disk]):
+        Cache(str(folder), timeout=10, disk=disk).close()  # makes what is not there
         self._journal = folder / "cache.db-wal"
-        self._disk = disk
+        self._disk = disk(str(folder))
         self._lock = threading.Lock()
         self.connection = sqlite3.connect(
             folder / "cache.db", timeout=10, isolation_level=None, check_same_thread=False

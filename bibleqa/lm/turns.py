@@ -40,8 +40,7 @@ class Turns:
             try:
                 yield
             finally:
-                with self._changed:
-                    _unlock(self._file.fileno(), number)
+                _unlock(self._file.fileno(), number)
 
     @contextmanager
     def _alone_here(self, number: int) -> Iterator[None]:
@@ -58,25 +57,29 @@ class Turns:
                 self._changed.notify_all()
 
     def _locked(self, number: int) -> bool:
-        with self._changed:  # on Windows a file has one position for all threads
-            try:
-                _lock(self._file.fileno(), number)
-            except (BlockingIOError, PermissionError):  # another process has it
-                return False
-            return True
+        try:
+            _lock(self._file.fileno(), number)
+        except (BlockingIOError, PermissionError):  # another process has it
+            return False
+        return True
 
 
 if sys.platform == "win32":
     import msvcrt
     import os
 
+    _position = threading.Lock()
+    """A file has one for all threads."""
+
     def _lock(file: int, number: int) -> None:
-        os.lseek(file, number, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        with _position:
+            os.lseek(file, number, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
 
     def _unlock(file: int, number: int) -> None:
-        os.lseek(file, number, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+        with _position:
+            os.lseek(file, number, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl

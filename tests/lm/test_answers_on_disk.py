@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dspy.clients.cache import Cache
 from synced import await_sync
 
 from bibleqa import syncing
@@ -36,13 +38,38 @@ def test_an_answer_is_found_by_another_process(tmp_path: Path) -> None:
     assert again.get(asked(2)) is None
 
 
-def test_answers_are_where_diskcache_looks_for_them(tmp_path: Path) -> None:
+def test_answers_of_earlier_stores_are_found_and_added_to(tmp_path: Path) -> None:
+    earlier = Cache(enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(tmp_path))
+    for number in range(40):
+        earlier.put(asked(number), "Seth")
     cache = Answers(tmp_path)
-    for text in ("Seth", "Adam"):
-        for number in range(40):
-            cache.put(asked(number), text)
-    assert {cache.disk_cache[cache.cache_key(asked(number))] for number in range(40)} == {"Adam"}
-    assert len(cache.disk_cache) == 40
+    assert {cache.get(asked(number)) for number in range(40)} == {"Seth"}
+    for number in range(20, 60):
+        cache.put(asked(number), "Adam")
+    again = Answers(tmp_path)
+    assert [again.get(asked(number)) for number in range(60)] == ["Seth"] * 20 + ["Adam"] * 40
+
+
+def test_earlier_versions_that_open_a_store_hide_no_answers_in_it(tmp_path: Path) -> None:
+    cache = Answers(tmp_path)
+    for number in range(40):
+        cache.put(asked(number), "Seth")
+    Cache(enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(tmp_path))
+    again = Answers(tmp_path)
+    assert {again.get(asked(number)) for number in range(40)} == {"Seth"}
+
+
+def test_a_file_of_an_earlier_store_that_is_gone_takes_no_other_with_it(tmp_path: Path) -> None:
+    earlier = Cache(enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(tmp_path))
+    for number in range(40):
+        earlier.put(asked(number), "Seth")
+    earlier.disk_cache.close()
+    shutil.rmtree(tmp_path / "001")
+    cache = Answers(tmp_path)
+    found = [cache.get(asked(number)) for number in range(40)]
+    gone = [earlier.disk_cache.disk.hash(earlier.cache_key(asked(number))) % 16 == 1 for number in range(40)]
+    assert any(gone)
+    assert found == [None if it_is else "Seth" for it_is in gone]
 
 
 def test_many_threads_share_the_files(tmp_path: Path) -> None:
@@ -58,7 +85,7 @@ def test_every_answer_is_in_the_database_and_synced_before_long(tmp_path: Path, 
     cache.put(asked(1), LONG)
     assert not list(tmp_path.rglob("*.val")), "a file beside it could be there by half"
     await_sync()
-    assert synced == [shard_of(cache, asked(1)).with_name("cache.db-wal")]
+    assert synced == [tmp_path / "000" / "cache.db-wal"]
 
 
 def test_an_answer_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
@@ -123,16 +150,11 @@ def test_an_answer_that_cannot_be_kept_stops_the_run(tmp_path: Path, hurt: Calla
     assert isinstance(stopped.value.reason, RunFailed)
 
 
-def shard_of(cache: Answers, request: dict[str, str]) -> Path:
-    number = cache.disk_cache.disk.hash(cache.cache_key(request)) % 16
-    return Path(cache.disk_cache.directory) / f"{number:03}" / "cache.db"
-
-
 def test_damaged_answers_are_named_before_anything_is_asked(project: Path) -> None:
-    folder = Path(answers.of(ENDPOINT, SHARED).cache.disk_cache.directory)
+    answers.of(ENDPOINT, SHARED)
     answers._open.clear()
-    (folder / "004" / "cache.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(RunFailed, match=r"004/cache\.db is damaged: bibleqa doctor --fix"):
+    (answers._folder(ENDPOINT, None) / "000" / "cache.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(RunFailed, match=r"000/cache\.db is damaged: bibleqa doctor --fix"):
         answers.of(ENDPOINT, SHARED)
 
 
@@ -142,7 +164,7 @@ def test_answers_that_are_damaged_while_a_run_is_at_work_stop_it(tmp_path: Path)
         writer.put(asked(number), "word " * 100)
     writer.close()
     cache = Answers(tmp_path)
-    shard = shard_of(cache, asked(7))
+    shard = tmp_path / "000" / "cache.db"
     size = shard.stat().st_size
     shard.write_bytes(shard.read_bytes()[:4096] + b"\xff" * (size - 4096))
     with pytest.raises(Stopped, match=r"cache\.db is damaged: bibleqa doctor --fix"):

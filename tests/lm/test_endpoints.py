@@ -331,6 +331,7 @@ def test_an_answer_kept_before_is_known_by_the_same_key(server: Server, tmp_path
     plain = dspy.LM(lm.model, engine=lm.engine, **_sampled(lm))
     assert ask(plain) == "heard Hello?"
     dspy.cache.reset_memory_cache()
+    answers._open.clear()
 
     assert ask(endpoints.connect(at(server))) == "heard Hello?"
     assert len(server.chats) == 1
