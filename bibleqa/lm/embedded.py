@@ -244,6 +244,7 @@ class _Slot:
             self._compute(messages[: kept[-1]], go_on=True)
         for i in turns[len(kept) :]:
             self._compute(messages[:i], go_on=i != turns[0])
+            self._compute(messages[:i], go_on=True)  # as whenever it is gone back to: its last token alone
         body = {"messages": messages, "cache_prompt": bool(turns), **sampling}
         listener = listening.current()
         reply = self._stream(body, listener) if listener else self._server.handle_chat_completions(body)
@@ -282,12 +283,17 @@ class _Slot:
     def _compute(self, messages: list[Message], *, go_on: bool) -> None:
         """Bring the state to just after these messages, computing only what is not there yet.
 
-        llama.cpp goes on from the longest beginning that prompt and state have in common. The template ends this
-        prompt with the opening of an assistant's message where the next message will be a user's: so the common
-        beginning always ends at the same place, right here.
+        llama.cpp goes on from the longest beginning that prompt and state have in common, but computes one token at
+        least: where all is there, the last one, alone.
         """
         self._server.handle_chat_completions(
-            {"messages": messages, "cache_prompt": go_on, "max_tokens": 0, "temperature": 0}
+            {
+                "messages": messages,
+                "add_generation_prompt": False,
+                "cache_prompt": go_on,
+                "max_tokens": 0,
+                "temperature": 0,
+            }
         )
 
 
