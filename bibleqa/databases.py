@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+PATIENCE = 10.0
+"""Seconds to wait for a file that another process is writing."""
+
 
 def damage(path: Path) -> str | None:
     """What is wrong with a file, or None; every page of it is looked at. One that is only busy is not damaged."""
     try:
-        with closing(sqlite3.connect(path, timeout=10)) as connection:
+        with closing(sqlite3.connect(path, timeout=PATIENCE)) as connection:
             said = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
     except sqlite3.OperationalError:
         return None  # locked, or no room to look

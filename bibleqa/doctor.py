@@ -5,6 +5,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
@@ -94,9 +95,11 @@ def _packages(config: Config) -> str:
             raise BibleQAError(f"{requirement.name} is missing: pip install -e .[{extra or 'dev'}]") from None
         if not requirement.specifier.contains(version, prereleases=True):
             raise BibleQAError(f"{requirement.name} is {version}, wanted {requirement.specifier}: make setup")
-    shown = ("dspy", "hydra-core", "mlflow", "xllamacpp")
-    installed = {d.name for d in importlib.metadata.distributions()}
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in shown if name in installed)
+    installed = []
+    for name in ("dspy", "hydra-core", "mlflow", "xllamacpp"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            installed.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(installed)
 
 
 def _model(config: Config) -> str:

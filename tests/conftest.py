@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import quick_composing
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
@@ -17,6 +18,8 @@ from bibleqa.data.corpora import sword
 from bibleqa.data.corpora.debian import fetch_sword
 from bibleqa.data.sources import available
 from bibleqa.errors import ConfigError
+from bibleqa.retrieval import fts
+from bibleqa.retrieval.fts import FullText
 from bibleqa.schema import CorpusConfig
 
 # Machines differ in speed, and a project folder that many examples share does no harm.
@@ -26,10 +29,18 @@ settings.load_profile("bibleqa")
 # What is imported is never garbage: to look through all of it again and again takes a tenth of the time.
 gc.set_threshold(50_000, 20, 20)
 
+quick_composing.install()
+
+# Databases wait for the disk at each step, several times as long as what a test is about takes; memory does not.
+MEMORY, ROOM = Path("/dev/shm"), 4e9
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 LONGEST = (
     "test_weights test_recipes test_finetune test_smoke test_sweeps test_lora test_embedded test_ray test_page "
     "test_experiment test_reproducing test_kills test_full_disk test_at_once test_export test_adapter test_secrets "
-    "test_no_pickle test_document test_first_conversation test_faults test_config test_hostile"
+    "test_no_pickle test_document test_first_conversation test_faults test_config test_docs test_hostile "
+    "test_artifacts test_promotion test_doctor test_optimizers"
 ).split()
 """The files that take longest, which are begun first: so no worker is left with one when the others have ended."""
 
@@ -85,6 +96,26 @@ def sword_folder(by_one_for_all: Callable[[Callable[[Path], Path]], Path]) -> Pa
             return fetch_sword(folder / "sword")
 
     return by_one_for_all(modules)
+
+
+@pytest.fixture(scope="session")
+def verse_index(by_one_for_all: Callable[[Callable[[Path], Path]], Path]) -> Path:
+    """The full-text index of the verses; nobody writes there."""
+
+    def full_text(folder: Path) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("BIBLEQA_PROJECT", str(folder))
+            path = fts._place()
+            assert FullText().scores("the ark", 1)
+        return path
+
+    return by_one_for_all(full_text)
+
+
+@pytest.fixture
+def with_verse_index(verse_index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index of the verses is there already."""
+    monkeypatch.setattr(fts, "_place", lambda: verse_index)
 
 
 @pytest.fixture(scope="session")

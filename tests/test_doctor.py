@@ -11,7 +11,7 @@ import fake_openai
 import pytest
 from fake_openai import MODEL, Server, Verbatim, status
 
-from bibleqa import cli
+from bibleqa import artifacts, cli
 
 LINES = ["python", "files", "packages", "model", "endpoint", "dataset", "tracking"]
 
@@ -20,6 +20,7 @@ LINES = ["python", "files", "packages", "model", "endpoint", "dataset", "trackin
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server that knows its Bible, in a project with a small dataset."""
     monkeypatch.setenv("BIBLEQA_PROJECT", str(tmp_path))
+    monkeypatch.setenv(artifacts.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-marked-for-the-doctor")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for split in ("train", "val", "test"):

@@ -11,6 +11,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,16 @@ def typed(*arguments: str) -> Callable[[Path], list[str]]:
     return lambda folder: [filled(argument, folder) for argument in arguments]
 
 
+@cache
+def saved_config() -> str:
+    return config.to_yaml(config.compose(["tracking=none", "optimizer=none", "endpoint=openai"]))
+
+
 def run_folder(folder: Path) -> Path:
     """The folder of a finished run."""
     path = folder / "downloaded"
     path.mkdir()
-    made = config.compose(["tracking=none", "optimizer=none", "endpoint=openai"])
-    (path / "config.yaml").write_text(config.to_yaml(made), encoding="utf-8")
+    (path / "config.yaml").write_text(saved_config(), encoding="utf-8")
     summary = {"schema": 1, "status": "finished", "weights": None, "dataset_digest": "0" * 64, "failure": None}
     (path / "summary.json").write_text(json.dumps(summary))
     (path / "program.json").write_text(json.dumps(PREDICTOR))

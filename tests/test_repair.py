@@ -218,7 +218,8 @@ def test_a_store_that_is_damaged_is_put_aside(project: Path, name: str) -> None:
     assert path.with_name(f"{path.name}.damaged-2").is_file(), "nothing is written over"
 
 
-def test_a_database_that_is_locked_is_not_damaged(tmp_path: Path) -> None:
+def test_a_database_that_is_locked_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "PATIENCE", 0.1)
     path = tmp_path / "a.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("CREATE TABLE t (a); BEGIN EXCLUSIVE; INSERT INTO t VALUES (1)")

@@ -19,7 +19,7 @@ from bibleqa.serve.answerer import Answerer
 
 
 @pytest.fixture(autouse=True)
-def small_store(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def small_store(project: Path, with_verse_index: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Some words of some verses; no waiting between tries, and DSPy as it was afterwards."""
     path = small_corpus.build(project / "corpus.sqlite")
     monkeypatch.setattr(sources, "ensure_store", lambda corpus: path)

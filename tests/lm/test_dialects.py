@@ -40,6 +40,7 @@ SCHEMA = {
 @pytest.fixture(autouse=True)
 def own_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("THE_KEY", "sk-marked-for-dialects")
+    monkeypatch.setenv(artifacts.CACHE_VARIABLE, str(project / "cache"))
     before = dspy.cache
     yield
     dspy.cache = before

@@ -108,14 +108,10 @@ class Served:
         self.endpoint.faults = []
 
 
-@pytest.fixture(scope="module")
-def retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
-    """Full-text search, over an index that is built once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BIBLEQA_PROJECT", str(tmp_path_factory.mktemp("index")))
-        made = retrieval.build(RetrieverConfig(name="fts"))
-        assert made.search(CREATED, 1)
-        return made
+@pytest.fixture
+def retriever(with_verse_index: None) -> Retriever:
+    """Full-text search."""
+    return retrieval.build(RetrieverConfig(name="fts"))
 
 
 @dataclass

@@ -19,6 +19,8 @@ from fake_openai import MODEL, Server
 from project import Finished, Project, awaiting, end
 from served import Scripted, events, listening
 
+from bibleqa.errors import ConfigError
+from bibleqa.serve import server
 from bibleqa.serve.answer import Answered
 
 ASK = "/api/dspy/ask"
@@ -116,10 +118,18 @@ def test_a_port_that_is_taken_is_one_line(project: Path) -> None:
 
 
 def test_others_are_served_with_a_token_alone(project: Path) -> None:
-    for variables in ({}, {"BIBLEQA_TOKEN": ""}, {"BIBLEQA_TOKEN": "short"}):
-        finished = refused(project, "--host=0.0.0.0", "--port=0", **variables)
-        assert finished.code == 2
-        assert "BIBLEQA_TOKEN" in finished.complaint
+    finished = refused(project, "--host=0.0.0.0", "--port=0", BIBLEQA_TOKEN="short")
+    assert finished.code == 2
+    assert "BIBLEQA_TOKEN" in finished.complaint
+
+
+@pytest.mark.parametrize("token", [None, ""])
+def test_no_token_is_no_token(monkeypatch: pytest.MonkeyPatch, token: str | None) -> None:
+    monkeypatch.delenv("BIBLEQA_TOKEN", raising=False)
+    if token is not None:
+        monkeypatch.setenv("BIBLEQA_TOKEN", token)
+    with pytest.raises(ConfigError, match="BIBLEQA_TOKEN"):
+        server._token("0.0.0.0")
 
 
 def test_a_stream_comes_while_it_is_made(project: Path) -> None:
