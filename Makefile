@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: benchmarks run test coverage setup lint audit docs
+.PHONY: benchmarks run test coverage mutants setup lint audit docs
 
 run: setup
 	$(BIN)/python run.py
@@ -19,6 +19,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What the tests do not notice of small changes to the code that numbers rest on: `mutmut show NAME`, in .venv/bin.
+mutants: setup
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 # The pages in site/, which open from the disk; a link that leads nowhere is an error.
 docs: setup

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bibleqa import adapters, config, evaluation
 from bibleqa import program as programs
-from bibleqa.assertions import Attempts, Checked, Complaint, complaints, enforce, watched
+from bibleqa.assertions import Attempts, Checked, Complaint, around, complaints, enforce, watched
 from bibleqa.checks import Answers, Grounded, MaxWords, build
 from bibleqa.errors import ConfigError
 from bibleqa.schema import AdapterConfig, AssertionsConfig, ProgramConfig
@@ -54,7 +54,8 @@ def test_a_wrong_set_of_checks_is_refused(checks: dict[str, Any], message: str) 
 
 
 def test_a_check_without_parameters_has_its_defaults() -> None:
-    assert build(AssertionsConfig("mine", {"grounded": None})) == {"grounded": Grounded(1.0)}
+    built = build(AssertionsConfig("mine", {"grounded": None, "max_words": {}}))
+    assert built == {"grounded": Grounded(1.0), "max_words": MaxWords(10)}
 
 
 def test_the_checks_keep_the_order_of_the_set() -> None:
@@ -74,6 +75,13 @@ def test_complaints_name_check_message_and_severity_in_order() -> None:
 def test_without_checks_the_program_stays_as_it_is() -> None:
     program = programs.build(ProgramConfig("predict"))
     assert enforce(program, AssertionsConfig("none")) is program
+
+
+def test_what_has_no_checks_is_asked_once() -> None:
+    program = programs.build(ProgramConfig("predict"))
+    with watched() as attempts, dspy.context(lm=model(lambda _: chat("Noah")), adapter=dspy.ChatAdapter()):
+        program(**inputs())
+    assert (attempts.count, attempts.first, attempts.final) == (1, {}, {})
 
 
 class Asked:
@@ -101,6 +109,15 @@ class Asked:
             return str(self.program(**inputs()).answer)
 
 
+def test_who_watches_a_question_hears_of_it_until_the_end_and_not_after() -> None:
+    with watched() as outer:
+        with watched() as inner:
+            pass
+        with dspy.context(lm=(asked := Asked(chat("Seth"))).lm, adapter=asked.adapter):
+            asked.program(**inputs())
+    assert (outer.first, inner.first) == ({"grounded": True}, {})
+
+
 def test_an_answer_that_passes_is_asked_for_once() -> None:
     asked = Asked(chat("Seth"))
     assert asked.answer() == "Seth"
@@ -125,12 +142,38 @@ def test_the_first_of_equally_failed_answers_is_given() -> None:
     assert asked.attempts == Attempts(3, {"grounded": False}, {"grounded": False})
 
 
-def test_the_trace_is_that_of_the_answer_given() -> None:
-    asked = Asked(chat("Noah"), chat("Seth"))
+def test_instructions_that_are_set_later_are_those_of_a_further_attempt() -> None:
+    asked = Asked(*[chat("Noah"), chat("Seth")] * 2)
+    (predictor,) = asked.program.predictors()
+    predictor.signature = predictor.signature.with_instructions("Answer.")
+    for said in ("Be brief.", "Be long."):
+        predictor.signature.instructions = said
+        assert asked.answer() == "Seth"
+        assert said in str(asked.lm.engine.asked[-1].system)
+
+
+@pytest.mark.parametrize(("seed", "sent"), [(None, [None, 1, 2]), (5, [5, 6, 7])])
+def test_each_further_attempt_has_a_seed_of_its_own(seed: int | None, sent: list[int | None]) -> None:
+    asked = Asked(chat("Noah"), chat("Ham"), chat("Shem"))
+    asked.lm.kwargs["seed"] = seed
     asked.answer()
-    ((predictor, asked_with, prediction),) = asked.trace
+    assert [request.config.seed for request in asked.lm.engine.asked] == sent
+
+
+def test_the_trace_is_that_of_the_answer_given_and_of_what_was_before() -> None:
+    asked = Asked(chat("Noah"), chat("Seth"))
+    asked.trace.append("before")
+    asked.answer()
+    before, (predictor, asked_with, prediction) = asked.trace
+    assert before == "before"
     assert predictor is asked.program.predictors()[0]
     assert (prediction.answer, "feedback" in asked_with) == ("Seth", False)
+
+
+def test_without_a_trace_it_asks_again_as_well() -> None:
+    asked = Asked(chat("Noah"), ECHO, ECHO, chat("Seth"))
+    with dspy.context(lm=asked.lm, adapter=asked.adapter, trace=None):
+        assert asked.program(**inputs()).answer == "Seth"
 
 
 def test_an_unreadable_further_attempt_does_not_lose_the_answer_before() -> None:
@@ -170,8 +213,7 @@ def test_a_failed_soft_check_is_told_along_with_a_hard_one() -> None:
     assert asked.attempts.first == {"grounded": False, "max_words": False}
     assert asked.attempts.final == {"grounded": True, "max_words": True}
     told = str(asked.lm.engine.asked[1].messages)
-    assert "noah, ham is not in it" in told
-    assert "2 words are too many" in told
+    assert "noah, ham is not in it. Be brief: 2 words are too many" in told
 
 
 @pytest.mark.parametrize(
@@ -226,6 +268,14 @@ def test_the_checked_program_keeps_its_predictors() -> None:
     checked = Checked(program, {"grounded": Grounded()}, 3, 0.7)
     assert checked.predictors() == program.predictors()
     assert len(checked.deepcopy().predictors()) == 1
+
+
+def test_a_program_made_of_another_is_held_to_the_same_checks() -> None:
+    asked = Asked(chat("Noah"), chat("Ham"), chat("Shem"))
+    asked.program = around(asked.program, lambda module: module)
+    asked.answer()
+    assert asked.attempts == Attempts(3, {"grounded": False}, {"grounded": False})
+    assert [request.config.temperature for request in asked.lm.engine.asked] == [None, 0.7, 0.7]
 
 
 @pytest.mark.usefixtures("project")
@@ -310,7 +360,8 @@ def test_a_function_of_ones_own_is_a_check(plugin: str) -> None:
     assert complaints(checks, inputs(), "Seth the son") == [
         Complaint("short", "Whom did Father1 beget? In 2 words.", hard=False)
     ]
-    assert [c.check for c in complaints(checks, inputs(), "Seth the son of Adam")] == ["brief", "short"]
+    both = complaints(checks, inputs(), "Seth the son of Adam")
+    assert [(complaint.check, complaint.hard) for complaint in both] == [("brief", True), ("short", False)]
 
 
 def test_a_module_that_is_not_listed_is_never_imported(plugin: str) -> None:
@@ -350,7 +401,9 @@ def test_a_function_that_cannot_be_had_is_refused(function: Any, message: str) -
 
 def test_parameters_that_a_function_does_not_take_are_refused(plugin: str) -> None:
     set_ = AssertionsConfig("mine", {"brief": {"function": "my_checks.brief", "least": 1}})
-    with pytest.raises(ConfigError, match=r"checks\.brief\.function=my_checks\.brief: .*unexpected keyword.*'least'"):
+    with pytest.raises(
+        ConfigError, match=r"checks\.brief\.function=my_checks\.brief: .*\(inputs, answer, .*unexpected.*'least'"
+    ):
         build(set_, [plugin])
     set_ = AssertionsConfig("mine", {"brief": {"function": "my_checks.brief", "severity": "firm"}})
     with pytest.raises(ConfigError, match=r"brief\.severity=firm: not one of hard, soft"):

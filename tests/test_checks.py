@@ -82,6 +82,11 @@ def test_a_refusal_is_no_answer(answer: str) -> None:
     assert said(Answers(), answer, OLD)
 
 
+def test_what_is_wrong_with_no_answer_is_told() -> None:
+    assert said(Answers(), "...") == "Give an answer: it was empty."
+    assert said(Answers(), "I dont know") == 'Answer the question instead of saying "I don\'t know".'
+
+
 @pytest.mark.parametrize("answer", ["Seth", "none", "the unknown God", "I know not", "יהוה", "λόγος", "0", "Ai"])
 def test_an_answer_is_no_refusal(answer: str) -> None:
     assert said(Answers(), answer, OLD) == ""
@@ -142,6 +147,7 @@ def test_a_broken_pattern_is_refused() -> None:
         ('Which Greek word stands behind "the Lord" in Acts 8:39?', ["κύριος", "kyrios (G2962)"], ["the Lord"]),
         ("In Deuteronomy 4:21, how does the KJV render YHWH?", ["LORD", "the LORD God"], ["Yahweh", "ruler"]),
         ("Which English word stands for Adonai?", ["Lord"], ["Adonai", "master"]),
+        ("Which English word stands for H136?", ["Lord"], ["H136", "master"]),
         ("What is the name of God in Exodus 3:14?", ["I AM", "YHWH", "I AM THAT I AM"], ["Moses", "the bush"]),
         ("By which name had the patriarchs not known God?", ["JEHOVAH"], ["Abraham"]),
         ("By what name was the LORD known to Abram?", ["God Almighty"], ["Abraham"]),
@@ -151,6 +157,18 @@ def test_a_broken_pattern_is_refused() -> None:
 def test_a_name_of_god_that_is_asked_for_is_named(question: str, right: list[str], wrong: list[str]) -> None:
     assert [answer for answer in right if said(NamesTerm(), answer, question=question)] == []
     assert [answer for answer in wrong if not said(NamesTerm(), answer, question=question)] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("Which Hebrew word does “God” translate?", "the word of the original language, or its Strong's number"),
+        ("Which English word stands for Adonai?", "the name of God in English"),
+        ("Which divine name is used here?", "a name of God"),
+    ],
+)
+def test_the_name_that_is_asked_for_is_told(question: str, wanted: str) -> None:
+    assert said(NamesTerm(), "Moses", question=question) == f"The question asks for {wanted}: name it."
 
 
 @pytest.mark.parametrize(
@@ -169,6 +187,7 @@ def test_a_name_of_god_that_is_asked_for_is_named(question: str, right: list[str
         ("In Psalms 148:8, with which English word does the KJV render ruach (H7307)?", "wind"),
         ("In Exodus 21:6, how does the KJV translate Elohim (H430)?", "judges"),
         ("Which Hebrew word is behind “law”?", "torah"),
+        ("Which Hebrew word is behind 'God's law'?", "torah"),
         ("What did “God” create on the first day?", "light"),
         ("", ""),
     ],
@@ -181,6 +200,7 @@ def test_further_names_of_god_can_be_given() -> None:
     question = "Which divine name is used here?"
     assert said(NamesTerm(), "Jealous", question=question)
     assert said(NamesTerm(names=["Jealous"]), "Jealous", question=question) == ""
+    assert said(NamesTerm(originals=["H1"]), "number 1", question=question) == ""
 
 
 @pytest.mark.parametrize(
@@ -209,8 +229,10 @@ def test_a_reference_is_missed(answer: str) -> None:
         ("Seth (Genesis 51:1).", "Genesis has 50 chapters, there is no chapter 51"),
         ("Psalm 151", "there is no chapter 151"),
         ("Hezekiah 3:4", 'there is no book "Hezekiah"'),
+        ("2 Hezekiah 3:4", 'there is no book "2 Hezekiah"'),
         ("1 Maccabees 2:3", 'there is no book "1 Maccabees"'),
         ("Genesis 5:6–40", "there is no verse 40"),
+        ("Genesis 5:6—40", "there is no verse 40"),
         ("Genesis 5:6 and John 3:37", "John 3 has 36 verses"),
         ("Jude 26", "Jude 1 has 25 verses"),
         ("Genesis 5:6-4", "ends before it begins"),
@@ -235,11 +257,17 @@ def test_a_reference_to_nothing_is_named(answer: str, wrong: str) -> None:
             "Mark 30 pieces",
             "Job 99 times",
         ),
+        *("Verse 3:99", "See 3:99", "In 3:99", "At 10:30", "About 10:30"),
         *("Chapter 3:99", "about 10:30", "Numbers 22000", "Genesis 5:5, 930 years", "930", "תהלים", "λόγος 3:99"),
     ],
 )
 def test_an_answer_without_a_false_reference_passes(answer: str) -> None:
     assert said(ReferenceExists(), answer) == ""
+
+
+def test_each_reference_to_nothing_is_named() -> None:
+    wrong = ["Genesis 5:60", "Hezekiah 3:4"]
+    assert said(ReferenceExists(), " and ".join(wrong)) == " ".join(said(ReferenceExists(), one) for one in wrong)
 
 
 def test_a_verse_of_another_numbering_exists_where_the_context_has_it() -> None:
@@ -259,14 +287,21 @@ def test_every_verse_exists_and_none_after_the_last(book: Any, data: st.DataObje
     assert f"no verse {last + 1}" in said(ReferenceExists(), f"({name} {chapter}:{last + 1})")
 
 
-@pytest.mark.parametrize("answer", ["", "Seth", "H430", "h0430", "H8674", "G5624", "G26 agape", "H2617a", "אלהים", "H"])
+@pytest.mark.parametrize(
+    "answer", ["", "Seth", "H430", "h0430", "H8674", "G5624", "G3202", "G3303", "G26 agape", "H2617a", "אלהים", "H"]
+)
 def test_a_number_of_strongs_passes(answer: str) -> None:
     assert said(StrongsExists(), answer) == ""
 
 
+def test_a_letter_after_a_number_of_strongs_is_no_part_of_it() -> None:
+    assert said(StrongsExists(), "H9003a") == "There is no Strong's number H9003."
+
+
 @pytest.mark.parametrize("number", ["H8675", "G5625", "G2717", "G3203", "G3302", "H9003", "G99999"])
 def test_a_number_that_strongs_does_not_have_is_named(number: str) -> None:
-    assert said(StrongsExists(), f"It is {number} there.") == f"There is no Strong's number {number}."
+    complaint = f"There is no Strong's number {number}, H9999."
+    assert said(StrongsExists(), f"It is {number} there, not H430, or H9999.") == complaint
 
 
 @pytest.mark.parametrize(
@@ -278,11 +313,15 @@ def test_a_number_that_strongs_does_not_have_is_named(number: str) -> None:
         ("And its Strong's number?", NEW, "G25", "H157"),
         ("In John 3:16, which number has it?", OLD, "G25", "H157"),
         ("What is the number of the Hebrew word that John 19:17 has?", NEW, "H1538", "G1115"),
+        ("What is the number of the Aramaic word that Mark 14:36 has?", NEW, "H2", "G5"),
+        ("What is the number of the Chaldee word behind “Maranatha”?", NEW, "H4756", "G3134"),
     ],
 )
 def test_a_number_is_of_the_language_asked_about(question: str, context: str, right: str, wrong: str) -> None:
     assert said(StrongsExists(), right, context, question) == ""
-    assert f"{wrong} is not" in said(StrongsExists(), wrong, context, question)
+    tongue, letter = ("Greek", "G") if wrong.startswith("H") else ("Hebrew", "H")
+    complaint = f"The verse is in {tongue}, whose numbers begin with {letter}: {wrong}, {wrong} is not."
+    assert said(StrongsExists(), f"{wrong}, {right}, {wrong}", context, question) == complaint
 
 
 @pytest.mark.parametrize(
@@ -308,7 +347,7 @@ def test_a_function_of_ones_own_gets_question_answer_and_parameters() -> None:
 
 
 def test_a_function_that_gives_no_text_is_named() -> None:
-    with pytest.raises(TypeError, match="gave False; a check gives what is wrong as text, or None"):
+    with pytest.raises(TypeError, match=r"test_checks\..+ gave False; a check gives what is wrong as text, or None"):
         said(Own(lambda given, answer: False, {}), "Seth")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import dspy
 import fake_openai
+import numpy as np
 import pytest
 from dspy.utils.exceptions import LMError
 from dummies import example
@@ -16,12 +17,13 @@ from hypothesis import strategies as st
 from bibleqa import config, metrics
 from bibleqa.errors import EndpointUnusable
 from bibleqa.lm import embeddings
-from bibleqa.lm.answers import Answers, Kept
+from bibleqa.lm.answers import SHARED, Answers, Kept, Source
 from bibleqa.lm.meter import Meter
 from bibleqa.metrics import (
     Contains,
     ExactMatch,
     Metric,
+    Own,
     Score,
     Semantic,
     Theological,
@@ -110,14 +112,27 @@ def test_critical_terms_of_the_reference_answer_must_be_named(accepted: list[str
     assert THEOLOGICAL.score(asked(*accepted), answer).value == value
 
 
-def test_a_missed_term_is_said() -> None:
-    assert "elohim (H430)" in THEOLOGICAL.score(asked("Elohim", "God"), "God").feedback
-    assert "H430" not in THEOLOGICAL.score(asked("Elohim", "God"), "Baal").feedback
+@pytest.mark.parametrize(
+    ("metric", "answer", "told"),
+    [
+        (ExactMatch(), "YHWH Elohim", "Right."),
+        (ExactMatch(), "Baal", "The answer is 'YHWH Elohim', and nothing more."),
+        (TokenF1(), "Elohim", "Words shared with 'YHWH Elohim': F1 0.67."),
+        (CONTAINS, "LORD God", "Right."),
+        (CONTAINS, "Baal", "The answer is 'YHWH Elohim'."),
+        (CONTAINS, "LORD God" + " word" * 7, "'YHWH Elohim' is in it, but 8 words must do: be brief."),
+        (THEOLOGICAL, "LORD God", "It must name elohim (H430), yhwh (H3068)."),
+        (THEOLOGICAL, "Baal", "The answer is 'YHWH Elohim'."),
+    ],
+)
+def test_the_feedback_tells_what_is_missed(metric: Metric, answer: str, told: str) -> None:
+    assert metric.score(asked("YHWH Elohim", "LORD God"), answer).feedback == told
 
 
 @pytest.mark.usefixtures("project")
 def test_the_table_of_terms_knows_the_divine_names_by_number_and_by_hebrew() -> None:
     metric = metrics.build(config.compose(["metric=theological"]))
+    assert metric == metrics.theological()
     for form in ("Elohim", "אֱלֹהִים", "H0430"):
         assert metric.score(asked(form), "H430 " + form).value == 1
         assert metric.score(asked(f"{form} God", "God"), "God").value == 0
@@ -161,6 +176,23 @@ def test_a_weighted_metric_is_built_of_options_with_their_own_keys() -> None:
     assert metric == Weighted({"exact_match": (0.3, ExactMatch()), "contains": (0.7, Contains(1))})
 
 
+@pytest.mark.parametrize(
+    ("gives", "score"),
+    [
+        (0, Score(0.0, "The answer is 'Seth'.")),
+        (1, Score(1.0, "The answer is 'Seth'.")),
+        ((0.5, "Nearly."), Score(0.5, "Nearly.")),
+        ((1, "Right."), Score(1.0, "Right.")),
+    ],
+)
+def test_a_function_of_ones_own_gives_a_number_alone_or_with_a_text(gives: Any, score: Score) -> None:
+    def function(example: dspy.Example, answer: str, further: int) -> Any:
+        assert (example.accepted, answer, further) == (["Seth"], "Enos", 3)
+        return gives
+
+    assert Own(function, {"further": 3}).score(asked("Seth"), "Enos") == score
+
+
 @pytest.fixture
 def server(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -183,9 +215,9 @@ def built(name: str, server: Server, **keys: Any) -> Metric:
 
 @pytest.mark.parametrize(("word", "value"), [("right", 1), ("partly", 0.5), ("wrong", 0)])
 def test_a_judge_gives_a_verdict_and_a_reason(server: Server, word: str, value: float) -> None:
-    server.answer = verdict(word, "Because.")
+    server.answer = verdict(word, "Because \\n so.")
     score = built("judge", server).score(asked("Seth", "Sheth"), "Enos")
-    assert score == Score(value, f"{word.capitalize()}: Because.")
+    assert score == Score(value, f"{word.capitalize()}: Because so.")
 
 
 def test_a_judge_sees_all_that_a_verdict_needs_and_nothing_else(server: Server) -> None:
@@ -205,11 +237,21 @@ def test_a_judge_is_asked_once_for_the_same_answer(server: Server) -> None:
     assert len(server.chats) == 1
 
 
+def test_a_judge_is_asked_all_over_where_the_run_asks_again_also_as_a_part(server: Server) -> None:
+    judge = [f"judge.base_url={server.base_url}", f"judge.model={MODEL}", "judge.api_key_env=null"]
+    parts = ["metric=weighted", "+metric.parts.judge=1", "endpoint@judge=openai"]
+    composed = config.compose(["optimizer=none", *parts, *judge])
+    for source in (SHARED, SHARED, Source(again="f1")):
+        metrics.build(composed, source).score(asked("Seth"), "Enos")
+    assert len(server.chats) == 2
+
+
 @pytest.mark.parametrize("said", ["It is right.", '{"reason": "So.", "verdict": "maybe"}', '{"reason": "So."}', "{}"])
 def test_what_is_no_verdict_is_an_error_of_the_judge(server: Server, said: str) -> None:
     server.answer = lambda asked: Verbatim(said)
-    with pytest.raises(VerdictUnreadable, match="no verdict"):
+    with pytest.raises(VerdictUnreadable, match="no verdict") as unread:
         built("judge", server).score(asked("Seth"), "Seth")
+    assert MODEL in str(unread.value.model)
 
 
 def test_the_calls_of_a_judge_are_counted(server: Server) -> None:
@@ -235,7 +277,7 @@ def test_a_probe_says_whose_endpoint_does_not_answer(server: Server, name: str) 
     metrics.probe(Weighted({"token_f1": (1, TokenF1()), name: (1, metric)}))
     server.faults = [status(500, path=path) for path in (EMBEDDINGS, fake_openai.CHAT)]
     with pytest.raises(EndpointUnusable, match=r"^(judge|embedder): .*scripted 500"):
-        metrics.probe(metric if name == "judge" else fresh(server))
+        metrics.probe(Weighted({"part": (1, metric if name == "judge" else fresh(server))}))
 
 
 def fresh(server: Server) -> Metric:
@@ -243,10 +285,11 @@ def fresh(server: Server) -> Metric:
     return built("semantic", server, base_url=server.base_url.replace("127.0.0.1", "localhost"), retries=0)
 
 
-def test_a_judge_without_a_key_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "role"), [("judge", "judge"), ("semantic", "embedder")])
+def test_whoever_has_no_key_is_named(name: str, role: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_KEY", raising=False)
-    with pytest.raises(EndpointUnusable, match=r"^judge: .*NO_KEY"):
-        built("judge", server, api_key_env="NO_KEY")
+    with pytest.raises(EndpointUnusable, match=rf"^{role}: .*NO_KEY"):
+        built(name, server, api_key_env="NO_KEY")
 
 
 def test_an_answer_is_right_that_lies_near_an_accepted_one(server: Server) -> None:
@@ -254,7 +297,17 @@ def test_an_answer_is_right_that_lies_near_an_accepted_one(server: Server) -> No
     assert metric.score(asked("Seth", "Sheth"), "shteh") == Score(1.0, "Near 'Sheth' in meaning (similarity 1.00).")
     wrong = metric.score(asked("Seth"), "Moab")
     assert (wrong.value, "'Seth'" in wrong.feedback, "0.00" in wrong.feedback) == (0.0, True, True)
-    assert metric.score(asked("Seth"), " ").value == 0
+    for accepted, answer in (("Seth", " "), (" ", "Seth")):
+        assert metric.score(asked(accepted), answer) == Score(0.0, f"The answer is {accepted!r}.")
+
+
+def test_an_answer_is_right_that_lies_as_near_as_it_must() -> None:
+    class Halfway:
+        def embed(self, texts: list[str]) -> Any:
+            return np.array([[1.0, 0.0], [0.5, 0.75**0.5]])
+
+    assert Semantic(Halfway(), 0.5).score(asked("Seth"), "Sheth").value == 1
+    assert Semantic(Halfway(), 0.51).score(asked("Seth"), "Sheth").value == 0
 
 
 def test_a_vector_is_asked_for_once(server: Server) -> None:

@@ -115,6 +115,14 @@ def test_a_metric_that_gives_no_score_is_not_believed(value: Any) -> None:
 
 
 @pytest.mark.usefixtures("mine")
+def test_a_metric_that_cannot_be_called_is_refused() -> None:
+    run = settled(["mine"], metric=OwnMetricConfig("half", "mine.half", {"k": 3}))
+    message = r"^metric\.function=mine\.half: it is called with \(example, answer, \*\*parameters\)"
+    with pytest.raises(ConfigError, match=message):
+        metrics.build(run)
+
+
+@pytest.mark.usefixtures("mine")
 def test_a_metric_of_ones_own_is_graded() -> None:
     made = config.compose(["plugins=[mine]"])
     made.metric = METRIC

@@ -1,6 +1,7 @@
 """What makes two runs the same run."""
 
 import dataclasses
+import hashlib
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from options import choosing
 from project import HOME
 
-from bibleqa import config, provenance
+from bibleqa import config, paths, provenance
 from bibleqa.errors import ConfigError
 from bibleqa.schema import Config, TermConfig
 
@@ -146,8 +147,22 @@ def test_the_source_of_a_plugin_changes_it(project: Path, monkeypatch: pytest.Mo
     assert "own" not in sys.modules
 
 
-@pytest.mark.parametrize("module", ["nowhere_at_all", "nowhere.at_all", ".own", "own-checks", "", "sys"])
-def test_a_plugin_without_a_source_is_refused(module: str) -> None:
+def test_a_plugin_may_be_a_part_of_a_package(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project)
+    (project / "whole").mkdir()
+    (project / "whole" / "part.py").write_text("A = 1\n")
+    assert provenance.source_digest("whole.part") == provenance.source_digest("whole")
+    (project / "whole" / "other.py").write_text("A = 2\n")
+    assert provenance.source_digest("whole.part") != provenance.source_digest("whole")
+    sys.modules.pop("whole", None)
+
+
+@pytest.mark.parametrize("module", ["nowhere_at_all", "nowhere.at_all", ".own", "own-checks", "own/checks", "", "sys"])
+def test_a_plugin_without_a_source_is_refused(module: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project)
+    (project / "own").mkdir()
+    for file in ("own-checks.py", "own/checks.py"):  # there, but no module has such a name
+        (project / file).touch()
     composed = config.compose([f"plugins=['{module}']"])
     with pytest.raises(ConfigError, match=f"plugins={module}: no module of that name"):
         fingerprint(composed)
@@ -169,6 +184,35 @@ def test_versions_of_rule_code_and_packages_change_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(provenance, "_version", lambda name: "0.0")
     found.append(fingerprint(composed))
     assert len(set(found)) == 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "what"),
+    [
+        (
+            ["endpoint=openai", "endpoint.model=m"],
+            '{"code": "code of all", "config": {"endpoint": {}, "program": "אב"}, "dataset": "d", "models": {}, '
+            '"packages": {"dspy": "1.0", "xllamacpp": "1.0"}, "plugins": {}, "pool": "p", "version": 2}',
+        ),
+        (
+            ["program=retrieve_then_answer", "dataset.context=none"],
+            '{"code": "code of all", "config": {"endpoint": {"threads": 4}, "program": "אב", "retriever": {"k": 3}}, '
+            '"dataset": "d", "models": {}, "packages": {"dspy": "1.0", "xllamacpp": "1.0"}, "plugins": {}, '
+            '"pool": "p", "retrieving": {"code": "code of data/kjv", "sqlite": "3.0"}, "version": 2}',
+        ),
+    ],
+    ids=["remote", "retrieving"],
+)
+def test_the_rule_changes_with_its_version_alone(
+    overrides: list[str], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"retriever": {"k": 3}, "program": "אב", "endpoint": {"threads": 4}}
+    monkeypatch.setattr(provenance, "_result_config", lambda node: settings)
+    monkeypatch.setattr(provenance, "code_digest", lambda modules=("all",): f"code of {modules[0]}")
+    monkeypatch.setattr(provenance, "_version", lambda name: "1.0")
+    monkeypatch.setattr("sqlite3.sqlite_version", "3.0")
+    made = fingerprint(config.compose(overrides), model=None, pool="p")
+    assert made == hashlib.sha256(what.encode()).hexdigest()
 
 
 @pytest.mark.usefixtures("quick")
@@ -228,6 +272,14 @@ def test_comments_and_white_space_are_no_code(code: Path) -> None:
     assert provenance.code_digest() == before
 
 
+def test_code_is_digested_word_by_word_and_module_by_module(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "__file__", str(project / "provenance.py"))
+    (project / "one.py").write_text('# Of letters.\nA  =  "א#"  # the first\n\nB = 2', encoding="utf-8")
+    (project / "two.py").write_text("C = 3\n", encoding="utf-8")
+    bare = 'A = "א#" B = 2\nC = 3'
+    assert provenance.code_digest(["one", "two"]) == hashlib.sha256(bare.encode()).hexdigest()
+
+
 @pytest.mark.parametrize(
     ("file", "pattern", "replacement"),
     [
@@ -244,10 +296,43 @@ def test_what_answers_and_scores_is_code(code: Path, file: str, pattern: str, re
     assert provenance.code_digest() != before
 
 
+ANSWERS = {
+    *("text", "data/reference", "program", "adapters", "salvage", "nearest", "checks", "assertions", "metrics"),
+    *("evaluation", "optimizers/__init__", "optimizers/objective", "optimizers/prompts", "optimizers/weights"),
+    *("optimizers/together", "lm/embedded", "lm/endpoints", "lm/embeddings", "lm/lora", "lm/adapter"),
+}
+RETRIEVES = {
+    *("data/kjv", "data/corpora/english", "retrieval/__init__", "retrieval/passages", "retrieval/named"),
+    *("retrieval/fts", "retrieval/vectors", "retrieval/local"),
+}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "counted"),
+    [([], ANSWERS), (["program=retrieve_then_answer", "dataset.context=none"], ANSWERS | RETRIEVES)],
+    ids=["answering", "retrieving"],
+)
+def test_no_score_outlives_the_code_that_gave_it(overrides: list[str], counted: set[str], code: Path) -> None:
+    composed = config.compose(overrides)
+    before = fingerprint(composed)
+    changes = set()
+    for file in code.rglob("*.py"):
+        source = file.read_bytes()
+        file.write_bytes(source + b"\nNEW = 1\n")
+        if fingerprint(composed) != before:
+            changes.add(file.relative_to(code).with_suffix("").as_posix())
+        file.write_bytes(source)
+    assert changes == counted
+
+
 def test_digested_lines_are_told_apart() -> None:
     lines = [["a", "b"], ["ab"], ["a b"], ["b", "a"], [], [""]]
     assert len({provenance.digest_lines(some) for some in lines}) == len(lines)
     assert provenance.digest_lines(iter(["a", "b"])) == provenance.digest_lines(["a", "b"])
+
+
+def test_lines_are_digested_as_the_file_that_has_them() -> None:
+    assert provenance.digest_lines(["a", "ב"]) == hashlib.sha256("a\nב\n".encode()).hexdigest()
 
 
 def test_versions_name_what_is_installed() -> None:
@@ -255,3 +340,22 @@ def test_versions_name_what_is_installed() -> None:
     assert found["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
     assert re.match(r"\d+\.\d+", found["dspy"])
     assert None not in found.values()
+
+
+def test_the_commit_is_named_and_whether_files_differ_from_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        return subprocess.check_output(["git", *author, *arguments], cwd=project, text=True).strip()
+
+    monkeypatch.setattr(paths, "conf", lambda: project / "conf")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
+    assert provenance.git_state() == {}
+    git("init", "--quiet")
+    assert provenance.git_state() == {}, "there is no commit yet"
+    git("commit", "--quiet", "--allow-empty", "--message", "First")
+    commit = git("rev-parse", "HEAD")
+    assert provenance.git_state() == {"commit": commit, "dirty": "false"}
+    (project / "new").touch()
+    assert provenance.git_state() == {"commit": commit, "dirty": "true"}
+    monkeypatch.setenv("PATH", "")
+    assert provenance.git_state() == {}, "there is no git"

@@ -31,7 +31,7 @@ def shingles(text: str) -> set[int]:
     """Digests of every ten words in a row; the same numbers on every platform."""
     row = words(text)
     return {
-        int.from_bytes(hashlib.blake2b(" ".join(row[i : i + SHINGLE_WORDS]).encode(), digest_size=8).digest(), "big")
+        int.from_bytes(hashlib.blake2b(" ".join(row[i : i + SHINGLE_WORDS]).encode(), digest_size=8).digest())
         for i in range(len(row) - SHINGLE_WORDS + 1)
     }
 
@@ -39,8 +39,8 @@ def shingles(text: str) -> set[int]:
 def shingles_of(item: Item) -> set[int]:
     """The shingles of what the model sees of an item, with the turns before and without them."""
     turns = [turn.question for turn in item.history]
-    found = shingles(f"{item.context}\n{item.question}")
-    return found | shingles("\n".join([item.context, *turns, item.question])) if turns else found
+    seen = {"\n".join([item.context, *before, item.question]) for before in (turns, [])}
+    return set().union(*map(shingles, seen))
 
 
 def chapter_groups(chapters: Mapping[int, Iterable[str]]) -> dict[int, int]:
@@ -57,7 +57,7 @@ def chapter_groups(chapters: Mapping[int, Iterable[str]]) -> dict[int, int]:
     for chapter, texts in chapters.items():
         for shingle in shingles(" ".join(texts)):
             holders.setdefault(shingle, []).append(chapter)
-    shared = Counter(pair for found in holders.values() if len(found) > 1 for pair in combinations(sorted(found), 2))
+    shared = Counter(pair for found in holders.values() for pair in combinations(found, 2))
     parent = {chapter: chapter for chapter in chapters}
 
     def root(chapter: int) -> int:

@@ -1,10 +1,11 @@
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bibleqa.data.item import Item
-from bibleqa.data.splits import SHARES, assign, chapter_groups, shingles, split_items
+from bibleqa.data.item import Item, Turn
+from bibleqa.data.splits import SHARES, assign, chapter_groups, shingles, shingles_of, split_items
 
 sizes = st.dictionaries(
     st.integers(1, 66_999).map(str),
@@ -29,7 +30,7 @@ def test_the_shares_are_met_in_every_family(seed: int) -> None:
         got[name].update(sizes[group])
     for kind in ("many", "few"):
         total = sum(count[kind] for count in got.values())
-        for name, share in SHARES.items():
+        for name, share in {"train": 0.8, "val": 0.1, "test": 0.1}.items():
             assert abs(got[name][kind] / total - share) < 0.05
 
 
@@ -57,22 +58,44 @@ def test_chapters_that_share_text_are_one_group_also_over_a_third() -> None:
     assert groups[4] == 4
 
 
+@pytest.mark.parametrize(("common", "joined"), [(18, False), (19, True)])
+def test_ten_shingles_in_common_join_two_chapters_however_their_verses_are_cut(common: int, joined: bool) -> None:
+    row = [f"w{i}" for i in range(common)]
+    chapters = {2: [" ".join(row), "two"], 1: [*row, "one"]}
+    assert chapter_groups(chapters) == {1: 1, 2: 1 if joined else 2}
+
+
 def item(number: int, text: str) -> Item:
     return Item(id=f"{number}", context=text, question="Who?", answer="x", type="a")
 
 
-def test_what_shares_ten_words_with_another_split_is_dropped_and_counted() -> None:
-    common = " ".join(f"w{i}" for i in range(10))
-    items = [item(n, f"{common} {n}" if n % 2 else f"only {n}") for n in range(200)]
+def test_a_conversation_is_seen_with_its_turns_and_without_them() -> None:
+    asked = Item(id="1", context="a b c d e", question="k l m n o", answer="x", history=(Turn("f g h i j", "x"),))
+    assert shingles_of(asked) == shingles("a b c d e f g h i j k l m n o") | shingles("a b c d e k l m n o")
+
+
+def test_the_items_of_a_group_are_counted_and_go_together() -> None:
+    sizes = {str(group): {"a": 1 + group % 7} for group in range(60)}
+    items = [item(int(group), f"only {n}") for group, size in sizes.items() for n in range(size["a"])]
     splits = split_items(items, lambda i: i.id, 7, lambda i: False)
-    holding = [name for name, kept in splits.items.items() if any(common in i.context for i in kept)]
-    assert holding == ["train"]
+    assert {i.id: name for name, kept in splits.items.items() for i in kept} == assign(sizes, 7)
+    assert sum(len(kept) for kept in splits.items.values()) == len(items)
+
+
+def test_what_shares_ten_words_with_another_split_is_dropped_and_counted() -> None:
+    rows = [" ".join(f"{letter}{i}" for i in range(10)) for letter in "vw"]
+    items = [item(n, f"{rows[n % 3]} {n}" if n % 3 < 2 else f"only {n}") for n in range(200)]
+    splits = split_items(items, lambda i: i.id, 7, lambda i: False)
+    for row in rows:
+        assert [name for name, kept in splits.items.items() if any(row in i.context for i in kept)] == ["train"]
     assert sum(len(kept) for kept in splits.items.values()) + sum(splits.dropped.values()) == 200
 
 
 def test_what_is_reserved_for_the_anchors_is_only_ever_tested_on() -> None:
     items = [item(n, f"only {n}") for n in range(200)]
-    splits = split_items(items, lambda i: i.id, 7, lambda i: True)
-    assert not splits.items["train"]
-    assert not splits.items["val"]
-    assert splits.dropped["reserved"] == 200 - len(splits.items["test"]) > 150
+    free = split_items(items, lambda i: i.id, 7, lambda i: False)
+    splits = split_items(items, lambda i: i.id, 7, lambda i: int(i.id) % 2 == 0)
+    for name, kept in free.items.items():
+        assert splits.items[name] == [i for i in kept if name == "test" or int(i.id) % 2]
+    lost = sum(len(free.items[name]) - len(splits.items[name]) for name in SHARES)
+    assert splits.dropped == {"reserved": lost, "val": 0, "test": 0}
