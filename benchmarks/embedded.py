@@ -242,11 +242,11 @@ def main() -> None:
     os.environ["BIBLEQA_PROJECT"] = str(ROOT / "outputs" / "benchmarks" / "embedded")
     from bibleqa import provenance
 
-    kept = {(row["endpoint"], row["demos"]): row for row in read(KEPT)}
+    kept = {row["name"]: row for row in read(KEPT)}
     for endpoint in arguments.endpoints:
         for demos in arguments.demos:
             row = measured(endpoint, demos, arguments.questions, arguments.rounds)
-            kept[endpoint, demos] = row | {"cpus": os.cpu_count(), "git": provenance.git_state()}
+            kept[row["name"]] = row | {"cpus": os.cpu_count(), "git": provenance.git_state()}
             KEPT.write_text("".join(json.dumps(one) + "\n" for one in kept.values()), encoding="utf-8")
     made = table(list(kept.values()))
     print(made)
