@@ -175,17 +175,18 @@ def measured(name: str, demos: str, count: int, rounds: int) -> dict[str, Any]:
     alone, requests = runner.requests(questions)
     settings = probed(endpoint, before, requests)
     best = max(settings, key=lambda name: settings[name]["calls_a_minute"])
-    loaded = {
-        "raw": Llama(endpoint, before, **SETTINGS[best]),
-        "raw, one slot": Llama(endpoint, before),
-        "one by one": Llama(endpoint, before, cache_prompt=False),
+    load: dict[str, Callable[[], Llama]] = {
+        "raw": partial(Llama, endpoint, before, **SETTINGS[best]),
+        "raw, one slot": partial(Llama, endpoint, before),
+        "one by one": partial(Llama, endpoint, before, cache_prompt=False),
     }
-    ways: dict[str, Callable[[], object]] = {"runner": partial(runner.answers, questions)}
-    ways |= {way: partial(llama.answers, requests) for way, llama in loaded.items()}
+    ways = ["runner", *load]
     took: dict[str, list[Took]] = {way: [] for way in ways}
     for number in range(rounds):
-        for way in random.Random(number).sample(list(ways), len(ways)):
-            took[way].append(timed(ways[way]))
+        for way in random.Random(number).sample(ways, len(ways)):
+            # Loaded anew: of several slots, one would still have the whole prompt of the round before.
+            answers = partial(load[way]().answers, requests) if way in load else partial(runner.answers, questions)
+            took[way].append(timed(answers))
         print(f"  round {number + 1}: {', '.join(f'{way} {took[way][-1].wall:.1f} s' for way in ways)}", flush=True)
     at_once = runner.answers(questions, ASKERS)
     calls = len(requests)
