@@ -10,7 +10,7 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest
 
-# Which lines and branches the tests take, in every process that they start; twice as long as the tests alone.
+# Which lines and branches the tests take, in every process that they start.
 coverage: setup
 	$(BIN)/python -m pytest --cov --cov-report=term
 

@@ -5,7 +5,7 @@
     python benchmarks/retrieval.py --table             # the table alone
     python benchmarks/retrieval.py --tuning            # by the questions of the tuning
 
-What was found is kept in benchmarks/retrieval.jsonl; the table is put into the README.
+What was found is kept in benchmarks/retrieval.jsonl; the table is put into docs/guide/asking.md.
 
 Two sets: the hand-written anchor questions as they are, with their history and without their context; and 300 generated
 ones of the test split. These name their verse ("according to Genesis 28:9"), which would make it a matter of looking
