@@ -1,15 +1,16 @@
 """A language model inside this process: llama.cpp (through xllamacpp) as a DSPy engine.
 
-One slot answers one question at a time, and a prompt is always computed in the same pieces: everything before each
-user message apart. So the state after instructions and demos can be kept from call to call, and still an answer at
-temperature 0 depends on nothing but its prompt. Computed in other pieces, the same prompt gives slightly other
-numbers, and every now and then another word.
+One question is answered at a time, and a prompt is always computed in the same pieces: everything before each user
+message apart. So the state after instructions and demos can be kept from call to call, in the slot that answered, and
+still an answer at temperature 0 depends on nothing but its prompt. Computed in other pieces, or beside another
+question, the same prompt gives slightly other numbers, and every now and then another word.
 """
 
 import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +92,16 @@ def version() -> str:
 
 
 CONTEXT_TOKENS = 8192
-"""Prompt and answer together; 0.1 to 0.5 GB of memory with these models."""
+"""Prompt and answer together."""
+SLOTS = 4
+"""Beginnings of prompts that are kept: a program with DSPy's second request in JSON has two for each predictor. Each
+takes 0.1 to 0.25 GB of memory with these models."""
 
 Message = dict[str, str]
+Piece = list[Message]
+"""A beginning of a prompt."""
+
+_HEADING = re.compile(r"\[\[ ## \w+ ## \]\]\n(?=\S)")
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ class EmbeddedEngine:
         self._adapters: dict[str, tuple[str, Path]] = {}
         self._weights: dict[str, Weights] = {}
         self._lock = threading.RLock()
-        self._loaded: tuple[Weights, _Slot] | None = None
+        self._loaded: tuple[Weights, _Model] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # DSPy copies programs with their LM; the loaded model is shared
@@ -165,7 +173,7 @@ class EmbeddedEngine:
         with self._lock:
             if self._loaded is None or self._loaded[0] != weights:
                 self.unload()
-                self._loaded = (weights, _Slot(weights, self.threads))
+                self._loaded = (weights, _Model(weights, self.threads))
 
     def unload(self) -> None:
         """Give the memory back; the next call loads again."""
@@ -207,8 +215,8 @@ class EmbeddedEngine:
 _WITH_USAGE = {"stream_options": {"include_usage": True}}
 
 
-class _Slot:
-    """A loaded model, and which conversation its state was computed from."""
+class _Model:
+    """A loaded model, and the pieces that each of its slots has computed; the slot that was used last comes last."""
 
     def __init__(self, weights: Weights, threads: int):
         # Before the native library is loaded. Threads that wait for work spin only briefly: on a busy machine
@@ -220,8 +228,8 @@ class _Slot:
 
         params = xllamacpp.CommonParams()
         params.model.path = str(weights.model)
-        params.n_ctx = CONTEXT_TOKENS
-        params.n_parallel = 1
+        params.n_ctx = CONTEXT_TOKENS * SLOTS
+        params.n_parallel = SLOTS
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.prefill_assistant = False  # a last message of the assistant's is complete, not a beginning
         params.warmup = False
@@ -234,23 +242,30 @@ class _Slot:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise EndpointUnusable(f"llama.cpp cannot load {weights.model}: {error}") from error
-        self._computed: list[Message] = []
+        self._computed: dict[int, list[Piece]] = {slot: [] for slot in range(SLOTS)}
 
     def answer(self, messages: list[Message], sampling: dict[str, Any]) -> dict[str, Any]:
-        turns = [i for i, message in enumerate(messages) if i and message["role"] == "user"]
-        kept = [i for i in turns if messages[:i] == self._computed[:i] and len(self._computed) > i]
-        self._computed = []  # until this has gone well
+        pieces = _pieces(messages)
+        slot, kept = self._choose(pieces)
+        self._computed[slot] = self._computed.pop(slot)[: len(kept)]  # the last one used; until this has gone well
         if kept:
-            self._compute(messages[: kept[-1]], go_on=True)
-        for i in turns[len(kept) :]:
-            self._compute(messages[:i], go_on=i != turns[0])
-            self._compute(messages[:i], go_on=True)  # as whenever it is gone back to: its last token alone
-        body = {"messages": messages, "cache_prompt": bool(turns), **sampling}
+            self._compute(slot, kept[-1], go_on=True)
+        for piece in pieces[len(kept) :]:
+            self._compute(slot, piece, go_on=piece is not pieces[0])
+        body = {"messages": messages, "id_slot": slot, "cache_prompt": bool(pieces), **sampling}
         listener = listening.current()
         reply = self._stream(body, listener) if listener else self._server.handle_chat_completions(body)
         if "choices" in reply:
-            self._computed = messages
+            self._computed[slot] = pieces
         return reply
+
+    def _choose(self, pieces: list[Piece]) -> tuple[int, list[Piece]]:
+        """The slot that has most of it, and what it has; the one not used for longest rather than to lose more."""
+        has = {slot: _common(pieces, computed) for slot, computed in self._computed.items()}
+        best = max(has, key=lambda slot: len(has[slot]))
+        if 2 * _size(has[best]) < _size(self._computed[best]):
+            best = next(iter(has))
+        return best, has[best]
 
     def _stream(self, body: dict[str, Any], listener: Listener) -> dict[str, Any]:
         """The reply as it comes in one piece, told piece by piece."""
@@ -280,21 +295,43 @@ class _Slot:
         message = {"content": "".join(said)}
         return {**whole, "choices": [{"message": message, "finish_reason": whole["ended"]}]}
 
-    def _compute(self, messages: list[Message], *, go_on: bool) -> None:
-        """Bring the state to just after these messages, computing only what is not there yet.
-
-        llama.cpp goes on from the longest beginning that prompt and state have in common, but computes one token at
-        least: where all is there, the last one, alone.
-        """
+    def _compute(self, slot: int, messages: Piece, *, go_on: bool) -> None:
+        """Bring a slot's state to the end of a piece, computing only what is not there yet."""
         self._server.handle_chat_completions(
             {
                 "messages": messages,
+                "id_slot": slot,
                 "add_generation_prompt": False,
                 "cache_prompt": go_on,
                 "max_tokens": 0,
                 "temperature": 0,
             }
         )
+
+
+def _common(some: list[Piece], others: list[Piece]) -> list[Piece]:
+    """The pieces with which both begin: each holds those before it."""
+    return [piece for piece, other in zip(some, others, strict=False) if piece == other]
+
+
+def _size(pieces: list[Piece]) -> int:
+    """Characters of the last of them."""
+    return sum(len(message["content"]) for message in pieces[-1]) if pieces else 0
+
+
+def _pieces(messages: list[Message]) -> list[Piece]:
+    """The beginnings of a prompt that are computed apart: one to each user message, and one to its first field's value.
+
+    Each ends with a user message that has only begun, of which llama.cpp closes what is not in the prompt: it finds
+    just the beginning in common with it, also when it has gone back there from another prompt.
+    """
+    turns = [i for i, message in enumerate(messages) if i and message["role"] == "user"]
+    if not all(messages[i]["content"][:1].strip() for i in turns):
+        return []
+    pieces = [[*messages[:i], {"role": "user", "content": ""}] for i in turns]
+    if turns and (heading := _HEADING.match(messages[turns[-1]]["content"])):
+        pieces.append([*messages[: turns[-1]], {"role": "user", "content": heading[0]}])
+    return pieces
 
 
 def _messages(request: "Request") -> list[Message]:

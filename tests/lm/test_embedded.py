@@ -91,6 +91,39 @@ def test_the_order_of_the_questions_makes_no_difference(in_order: dict[int, str]
     assert len(set(in_order.values())) > len(VERSES), "they are answers to different questions"
 
 
+def test_every_number_of_an_answer_depends_on_its_prompt_alone(engine: EmbeddedEngine) -> None:
+    system, question = prompts()[0]
+    in_json = {**system, "content": f"Answer in JSON. {system['content']}"}
+    contents = [
+        "Who?",
+        "[[ ## question ## ]]\nWho?",
+        "[[ ## question ## ]]\n",
+        "[[ ## question ## ]]\n\nWho?",
+        "\n\nWho?",
+        "",
+    ]
+    asked = [*prompts(), [in_json, question], [question], *([system, {"role": "user", "content": c}] for c in contents)]
+
+    def probabilities(order: list[int]) -> dict[int, Any]:
+        engine.unload()
+        engine.load(NAME)
+        assert engine._loaded
+        model, found = engine._loaded[1], {}
+        for number in order:
+            reply = model.answer(asked[number], {"temperature": 0, "max_tokens": 4, "logprobs": True})
+            found[number] = [token["logprob"] for token in reply["choices"][0]["logprobs"]["content"]]
+        return found
+
+    order = list(range(len(asked)))
+    expected = probabilities(order)
+
+    for seed in range(3):
+        random.Random(seed).shuffle(order)
+        assert probabilities(order) == expected
+    assert probabilities([5]) == {5: expected[5]}
+    assert len({tuple(found) for found in expected.values()}) == len(asked), "logarithms tell the prompts apart"
+
+
 def test_another_process_gives_the_same_answers(in_order: dict[int, str]) -> None:
     some = random.Random(2).sample(list(in_order), 8)
 
