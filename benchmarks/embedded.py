@@ -4,11 +4,11 @@
 
 The questions of the default slice, without demos and with six of them in the prompt, are answered by the runner
 (`Evaluator`, program, adapter and engine as a run has them, nothing kept). The requests that this makes of the model
-are then made of llama.cpp alone: with the fastest of `SETTINGS`, and one by one without its prompt cache. Each has the
-beginning of the prompts computed before its time is taken: a run does that once for hundreds of calls. A round
-takes all of them, in another order than the one before; what counts is the median of the rounds' ratios. At last the
-runner answers once more, asked by eight threads at once, which must not change an answer. What was found is added to
-benchmarks/embedded.jsonl.
+are then made of llama.cpp alone: with the fastest of `SETTINGS`, and one by one without its prompt cache. A round
+takes all of them, in another order than the one before; what counts is the median of the rounds' ratios. Before its
+time is taken, each answers other questions: so it has the beginning of the prompts computed, as a run has after its
+first calls, and no slot has a whole prompt of the round before. At last the runner answers once more, asked by eight
+threads at once, which must not change an answer. What was found is kept in benchmarks/embedded.jsonl.
 """
 
 import argparse
@@ -37,21 +37,20 @@ DEMOS = {"no demos": 0, "6 demos": 6}
 ASKERS = 8
 """Threads that ask the runner at once, to see whether that changes an answer."""
 SLOT_TOKENS, MAX_SLOTS = 4096, 4
-SPECULATION = {"speculative": True}
 ONE_SLOT = "1 slot"
 SETTINGS: dict[str, dict[str, Any]] = {
     ONE_SLOT: {},
-    "1 slot, n-gram speculation": SPECULATION,
-    "1 slot, no flash attention": {"flash_attn_type": 0},
+    "1 slot, n-gram speculation": {"speculative": True},
     "2 slots": {"n_parallel": 2},
     "4 slots": {"n_parallel": 4},
     "4 slots, one KV cache": {"n_parallel": 4, "kv_unified": True},
-    "4 slots, n-gram speculation": {"n_parallel": 4, **SPECULATION},
 }
 """What llama.cpp alone may choose from."""
 
 Body = dict[str, Any]
 """A request as llama.cpp takes it."""
+Way = tuple[Callable[[], object], Callable[[], object]]
+"""To answer other questions, and those whose time is taken."""
 
 
 class Runner:
@@ -101,8 +100,7 @@ class Runner:
 class Llama:
     """llama.cpp without anything of ours."""
 
-    def __init__(self, endpoint: Any, before: Sequence[Body], *, cache_prompt: bool = True, **settings: Any):
-        """Load the model, and let every slot answer one of the requests that come before those that are timed."""
+    def __init__(self, endpoint: Any, *, cache_prompt: bool = True, **settings: Any):
         import xllamacpp
 
         from bibleqa import artifacts
@@ -122,7 +120,6 @@ class Llama:
         for name, value in settings.items():
             setattr(params, name, value)
         self._server = xllamacpp.Server(params)
-        self.answers(before[: self._slots])
 
     def answers(self, requests: Sequence[Body]) -> list[str]:
         """What the model says, asked by as many threads as there are slots."""
@@ -154,7 +151,8 @@ def probed(endpoint: Any, before: Sequence[Body], requests: Sequence[Body]) -> d
     found: dict[str, dict[str, Any]] = {}
     first: list[str] = []
     for name, settings in SETTINGS.items():
-        llama = Llama(endpoint, before, **settings)
+        llama = Llama(endpoint, **settings)
+        llama.answers(before)
         begun = time.perf_counter()
         said = llama.answers(requests)
         calls = 60 * len(requests) / (time.perf_counter() - begun)
@@ -171,22 +169,25 @@ def measured(name: str, demos: str, count: int, rounds: int) -> dict[str, Any]:
     runner = Runner(name, DEMOS[demos])
     endpoint = runner.config.endpoint
     questions = runner.questions[:count]
-    _, before = runner.requests(runner.questions[count : count + MAX_SLOTS])
+    others = runner.questions[count : count + MAX_SLOTS]
+    _, before = runner.requests(others)
     alone, requests = runner.requests(questions)
     settings = probed(endpoint, before, requests)
     best = max(settings, key=lambda name: settings[name]["calls_a_minute"])
-    load: dict[str, Callable[[], Llama]] = {
-        "raw": partial(Llama, endpoint, before, **SETTINGS[best]),
-        "raw, one slot": partial(Llama, endpoint, before),
-        "one by one": partial(Llama, endpoint, before, cache_prompt=False),
+    raw, one_slot = Llama(endpoint, **SETTINGS[best]), Llama(endpoint)
+    one_by_one = Llama(endpoint, cache_prompt=False)
+    ways: dict[str, Way] = {
+        "runner": (partial(runner.answers, others), partial(runner.answers, questions)),
+        "raw": (partial(raw.answers, before), partial(raw.answers, requests)),
+        "raw, one slot": (partial(one_slot.answers, before), partial(one_slot.answers, requests)),
+        "one by one": (partial(one_by_one.answers, before[:1]), partial(one_by_one.answers, requests)),
     }
-    ways = ["runner", *load]
     took: dict[str, list[Took]] = {way: [] for way in ways}
     for number in range(rounds):
-        for way in random.Random(number).sample(ways, len(ways)):
-            # Loaded anew: of several slots, one would still have the whole prompt of the round before.
-            answers = partial(load[way]().answers, requests) if way in load else partial(runner.answers, questions)
-            took[way].append(timed(answers))
+        for way in random.Random(number).sample(list(ways), len(ways)):
+            warm_up, answer = ways[way]
+            warm_up()
+            took[way].append(timed(answer))
         print(f"  round {number + 1}: {', '.join(f'{way} {took[way][-1].wall:.1f} s' for way in ways)}", flush=True)
     at_once = runner.answers(questions, ASKERS)
     calls = len(requests)
@@ -237,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks/embedded.py", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--endpoints", nargs="*", default=ENDPOINTS, choices=ENDPOINTS)
     parser.add_argument("--demos", nargs="*", default=list(DEMOS), choices=DEMOS)
-    parser.add_argument("--questions", type=int, default=16, help="in a round")
+    parser.add_argument("--questions", type=int, default=5, help="in a round")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     os.environ["BIBLEQA_PROJECT"] = str(ROOT / "outputs" / "benchmarks" / "embedded")
