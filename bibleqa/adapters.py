@@ -132,22 +132,6 @@ class Salvaging:
                     return [fields]
                 raise
 
-    async def acall(
-        self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: Any, inputs: dict[str, Any]
-    ) -> Any:
-        """As `__call__`."""
-        try:
-            return await super().acall(lm, lm_kwargs, signature, demos, inputs)  # type: ignore[misc]
-        except exceptions.AdapterParseError as unread:
-            try:
-                if not self.asks_again:
-                    raise
-                return await _JSONAdapter().acall(lm, lm_kwargs, signature, demos, inputs)
-            except exceptions.AdapterParseError:
-                if fields := _plain(signature, unread):
-                    return [fields]
-                raise
-
     def parse(self, signature: Any, completion: str) -> dict[str, Any]:
         """The output fields of a reply.
 

@@ -149,12 +149,6 @@ class _WithFeedback(dspy.Adapter):
         """Ask, with the feedback as one more input field."""
         return self._adapter(lm, *self._extended(lm, lm_kwargs, signature), demos, self._inputs(inputs))
 
-    async def acall(
-        self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: Any, inputs: dict[str, Any]
-    ) -> Any:
-        """As `__call__`."""
-        return await self._adapter.acall(lm, *self._extended(lm, lm_kwargs, signature), demos, self._inputs(inputs))
-
     def _extended(self, lm: Any, lm_kwargs: dict[str, Any], signature: Any) -> tuple[dict[str, Any], Any]:
         seed = (lm.kwargs.get("seed") or 0) + self._attempt
         return {**lm_kwargs, **self._extra, "seed": seed}, _extended(signature, signature.instructions)

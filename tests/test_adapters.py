@@ -1,6 +1,5 @@
 """How a request is written, the same for a demo and a question, and how a reply is read, whatever has come."""
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +9,8 @@ from typing import Any
 
 import dspy
 import pytest
-from dspy.lm15 import Request, Response
 from dspy.utils.exceptions import AdapterParseError
-from dummies import ECHO, FOLLOW_UP, Script, built, chat, example, item, model
+from dummies import ECHO, FOLLOW_UP, built, chat, example, item, model
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -268,46 +266,24 @@ class TestTheOrder:
         ],
     )
     def test_is(self, adapter: str, replies: list[str], answer: str, salvaged: str | None) -> None:
-        for ask in (sync, later):
-            left = iter(replies)
-            said, readings = ask(adapter, partial(next_of, left))
-            assert said == answer
-            assert next(left, None) is None
-            assert readings == [Reading({"answer": answer}, salvaged, None)]
+        left = iter(replies)
+        assert asked(adapter, partial(next_of, left)) == (answer, [Reading({"answer": answer}, salvaged, None)])
+        assert next(left, None) is None
 
     def test_is_the_same_in_json_but_for_the_second_request(self) -> None:
-        assert sync("json", lambda asked: "Seth") == ("Seth", [Reading({"answer": "Seth"}, "plain", None)])
+        assert asked("json", lambda asked: "Seth") == ("Seth", [Reading({"answer": "Seth"}, "plain", None)])
 
 
 def next_of(left: Iterator[str], asked: str) -> str:
     return next(left)
 
 
-def sync(adapter: str, answer: Callable[[str], str]) -> tuple[str, list[Reading]]:
+def asked(adapter: str, answer: Callable[[str], str]) -> tuple[str, list[Reading]]:
     with (
         adapters.watched() as readings,
         dspy.context(lm=model(answer), adapter=adapters.build(AdapterConfig(adapter))),
     ):
         return built()(**example(1).inputs()).answer, readings
-
-
-class Later(Script):
-    """The script as an asynchronous engine."""
-
-    @property
-    def lm(self) -> dspy.LM:
-        return dspy.LM("script/ed", engine=Script(self.answer), async_engine=self, cache=False, num_retries=0)
-
-    async def complete(self, request: Request) -> Response:
-        return super().complete(request)
-
-
-def later(adapter: str, answer: Callable[[str], str]) -> tuple[str, list[Reading]]:
-    with (
-        adapters.watched() as readings,
-        dspy.context(lm=Later(answer).lm, adapter=adapters.build(AdapterConfig(adapter))),
-    ):
-        return asyncio.run(built().acall(**example(1).inputs())).answer, readings
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -320,7 +296,7 @@ def test_what_cannot_be_read_is_kept_as_it_came(adapter: str) -> None:
 
 def test_an_endpoint_that_answers_nothing_has_not_answered_none() -> None:
     with pytest.raises(AdapterParseError):
-        sync("chat", lambda asked: "")
+        asked("chat", lambda asked: "")
 
 
 # Whatever comes.

@@ -20,7 +20,7 @@ from bibleqa.lm.embedded import EmbeddedEngine
 from bibleqa.lm.finetune import LoRAProvider
 from bibleqa.lm.health import short
 from bibleqa.lm.meter import Meter
-from bibleqa.lm.remote import AwaitedEngine, RemoteEngine
+from bibleqa.lm.remote import RemoteEngine
 from bibleqa.schema import EndpointConfig
 
 
@@ -72,7 +72,7 @@ def connect(endpoint: EndpointConfig, source: Source = SHARED, *, cache: bool = 
             **sampling,
         )
     remote = RemoteEngine(endpoint, address(endpoint), None if source.recorded else key(endpoint), source.tell)
-    return _LM(remote.name, kept, engine=remote, async_engine=AwaitedEngine(remote), num_retries=0, **sampling)
+    return _LM(remote.name, kept, engine=remote, num_retries=0, **sampling)
 
 
 _engines: dict[tuple[str, int], EmbeddedEngine] = {}
@@ -108,11 +108,6 @@ class _LM(dspy.LM):
             )
         with answers.in_use(self._kept), _never_a_zero():
             return super().__call__(*args, **kwargs)
-
-    async def acall(self, *args: Any, **kwargs: Any) -> Any:
-        """As DSPy's."""
-        with answers.in_use(self._kept), _never_a_zero():
-            return await super().acall(*args, **kwargs)
 
     def copy(self, **kwargs: Any) -> dspy.LM:
         """As DSPy's; another rollout gets another seed, else the same request would come back the same."""

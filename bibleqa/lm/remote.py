@@ -1,6 +1,5 @@
 """A language model behind an OpenAI-compatible server, as a DSPy engine: lm15's client, asked with patience."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -101,20 +100,6 @@ class RemoteEngine:
     def _probe(self) -> None:
         ask = Message.user("Answer with one word: who built the ark?")
         self._complete(Request(model=self.name, messages=(ask,), config=Config(max_tokens=16)))
-
-
-class AwaitedEngine:
-    """The same engine to be awaited: a call waits in a thread, where its patience holds nobody up."""
-
-    def __init__(self, engine: RemoteEngine):
-        self._engine = engine
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    async def complete(self, request: Request) -> Response:
-        """As `RemoteEngine.complete`."""
-        return await asyncio.to_thread(self._engine.complete, request)
 
 
 def _without_secrets(response: Response) -> Response:

@@ -1,6 +1,5 @@
 """Language models over real HTTP, from a scripted server."""
 
-import asyncio
 import copy
 import importlib.metadata
 import socket
@@ -339,18 +338,6 @@ def test_an_answer_kept_before_is_known_by_the_same_key(server: Server, tmp_path
 
 def _sampled(lm: dspy.LM) -> dict[str, Any]:
     return {name: lm.kwargs[name] for name in ("temperature", "max_tokens", "seed")}
-
-
-async def _asked_later(lm: dspy.LM) -> str:
-    (answer,) = await lm.acall("Hello?")
-    return str(answer)
-
-
-def test_an_answer_is_kept_that_was_awaited(server: Server) -> None:
-    lm = endpoints.connect(at(server))
-
-    assert [asyncio.run(_asked_later(lm)) for _ in range(2)] == ["heard Hello?"] * 2
-    assert len(server.chats) == 1
 
 
 def test_as_many_questions_as_threads_are_under_way_at_once(server: Server) -> None:
