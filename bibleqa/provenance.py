@@ -25,8 +25,10 @@ FINGERPRINT_VERSION = 2
 _RESULT_CODE = (
     *("text", "data/reference", "program", "adapters", "salvage", "nearest", "checks", "assertions"),
     *("metrics", "evaluation"),
-    *("optimizers/__init__", "optimizers/objective", "optimizers/prompts", "optimizers/weights", "optimizers/together"),
-    *("lm/embedded", "lm/endpoints", "lm/embeddings", "lm/lora", "lm/adapter"),
+    *("optimizers/__init__", "optimizers/task", "optimizers/objective", "optimizers/candidates"),
+    *("optimizers/prompts", "optimizers/weights", "optimizers/together"),
+    *(f"lm/{name}" for name in ("endpoints", "embedded", "remote", "dialects", "embeddings")),
+    *("lm/finetune", "lm/lora", "lm/adapter"),
 )
 _RETRIEVING_CODE = (
     "data/kjv",
