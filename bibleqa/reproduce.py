@@ -219,7 +219,7 @@ def _odd_keys(node: Any) -> Iterator[Any]:
 
 def _overrides(saved: Mapping[str, Any], chosen: set[str]) -> Iterator[str]:
     for group, content in saved.items():
-        if {group, f"endpoint@{group}"} & chosen or group in _OF_THE_COMMAND:
+        if {group, f"endpoint@{group}"} & chosen or group in schema.OF_THE_COMMAND:
             # Another option of the group: the saved one's keys would not fit it.
             continue
         if group in schema.HELPERS and content is None:
@@ -238,10 +238,6 @@ def _overrides(saved: Mapping[str, Any], chosen: set[str]) -> Iterator[str]:
                     yield f"{group}.{key}={quoted(value)}"
         else:
             yield f"{group}={quoted(content)}"
-
-
-_OF_THE_COMMAND = ("rerun", "reproduce", "plan", "retry_failed", "fast", "plugins", "limits")
-"""For the command line alone to say, above all what code is imported."""
 
 
 def _own_table(group: str, option: str, key: str) -> dict[str, Any]:

@@ -523,6 +523,11 @@ HELPERS = ("teacher", "judge", "embedder")
 """The further models that a run may ask, each an option of the group endpoint: `endpoint@judge=lm_studio`."""
 
 
+OF_THE_COMMAND = ("rerun", "reproduce", "plan", "retry_failed", "fast", "plugins", "limits")
+"""Keys that a run does not hand on to who reproduces it: for the command line alone to say, above all what code is
+imported."""
+
+
 def endpoints(config: Config) -> dict[str, EndpointConfig]:
     """The endpoints of a run by their key, the one that answers first."""
     named = {name: getattr(config, name) for name in ("endpoint", *HELPERS)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from bibleqa import schema
 from bibleqa.errors import ConfigError
 from bibleqa.runs import RunFolder
 from bibleqa.schema import Config
@@ -78,8 +79,8 @@ def _summary(past: RunFolder) -> dict[str, Any]:
 
 def _config(past: RunFolder) -> dict[str, Any]:
     saved: dict[str, Any] = yaml.safe_load((past.path / "config.yaml").read_text(encoding="utf-8"))
-    for of_the_command in ("rerun", "reproduce", "tracking", "plan", "retry_failed", "fast"):
-        saved.pop(of_the_command, None)
+    for name in {"tracking", *schema.OF_THE_COMMAND} - {"plugins"}:  # other plugins are another program
+        saved.pop(name, None)
     return saved
 
 
