@@ -36,7 +36,7 @@ def test_more_jobs_than_fit_into_memory_are_refused_with_how_many_would(
     planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2e9))
-    with pytest.raises(ConfigError, match=r"n_jobs=8: .* 6\.3 GB in all, and 2\.0 GB are free; n_jobs=2 at the most"):
+    with pytest.raises(ConfigError, match=r"n_jobs=8: .* 8\.4 GB in all, and 2\.0 GB are free; n_jobs=1 at the most"):
         plan.check_memory([planned("optimizer=none")], n_jobs=8)
 
 

@@ -1,9 +1,10 @@
 """A language model inside this process: llama.cpp (through xllamacpp) as a DSPy engine.
 
-One question is answered at a time, and a prompt is always computed in the same pieces: everything before each user
-message apart. So the state after instructions and demos can be kept from call to call, in the slot that answered, and
-still an answer at temperature 0 depends on nothing but its prompt. Computed in other pieces, or beside another
-question, the same prompt gives slightly other numbers, and every now and then another word.
+One question is answered at a time, and a prompt is always computed in the same pieces: what comes before each user
+message, and before the value of its first field, apart. So the state after instructions and demos can be kept from call
+to call, in the slot that answered, and still an answer at temperature 0 depends on nothing but its prompt. Computed in
+other pieces, or beside another question, the same prompt gives slightly other numbers, and every now and then another
+word.
 """
 
 import hashlib
@@ -94,14 +95,20 @@ def version() -> str:
 CONTEXT_TOKENS = 8192
 """Prompt and answer together."""
 SLOTS = 4
-"""Beginnings of prompts that are kept: a program with DSPy's second request in JSON has two for each predictor. Each
-takes 0.1 to 0.25 GB of memory with these models."""
+"""Beginnings of prompts that are kept: a program with DSPy's second request in JSON has two for each predictor."""
+MEMORY = {
+    "qwen2.5-coder-0.5b-instruct": 1_050_000_000,
+    "qwen2.5-coder-1.5b-instruct": 2_850_000_000,
+    "smollm2-135m-instruct": 950_000_000,
+}
+"""Bytes that a model takes while it is loaded, with its slots, as the tests measure."""
 
 Message = dict[str, str]
 Piece = list[Message]
 """A beginning of a prompt."""
 
-_HEADING = re.compile(r"\[\[ ## \w+ ## \]\]\n(?=\S)")
+_SEPARATE = re.compile(r"[^\s<]")
+_HEADING = re.compile(r"\[\[ ## \w+ ## \]\]\n(?=[^\s<])")
 
 
 @dataclass(frozen=True)
@@ -216,7 +223,7 @@ _WITH_USAGE = {"stream_options": {"include_usage": True}}
 
 
 class _Model:
-    """A loaded model, and the pieces that each of its slots has computed; the slot that was used last comes last."""
+    """A loaded model, and the pieces that each of its slots has computed. `_used`: the slot used last comes last."""
 
     def __init__(self, weights: Weights, threads: int):
         # Before the native library is loaded. Threads that wait for work spin only briefly: on a busy machine
@@ -243,15 +250,18 @@ class _Model:
         except RuntimeError as error:
             raise EndpointUnusable(f"llama.cpp cannot load {weights.model}: {error}") from error
         self._computed: dict[int, list[Piece]] = {slot: [] for slot in range(SLOTS)}
+        self._used = list(range(SLOTS))
 
     def answer(self, messages: list[Message], sampling: dict[str, Any]) -> dict[str, Any]:
         pieces = _pieces(messages)
         slot, kept = self._choose(pieces)
-        self._computed[slot] = self._computed.pop(slot)[: len(kept)]  # the last one used; until this has gone well
-        if kept:
-            self._compute(slot, kept[-1], go_on=True)
-        for piece in pieces[len(kept) :]:
-            self._compute(slot, piece, go_on=piece is not pieces[0])
+        self._used.remove(slot)
+        self._used.append(slot)
+        self._computed[slot] = []  # until it has gone well: llama.cpp empties a slot that fails
+        for piece in [*kept[-1:], *pieces[len(kept) :]]:
+            computed = self._compute(slot, piece, go_on=bool(kept) or piece is not pieces[0])
+            if "choices" not in computed:
+                return computed
         body = {"messages": messages, "id_slot": slot, "cache_prompt": bool(pieces), **sampling}
         listener = listening.current()
         reply = self._stream(body, listener) if listener else self._server.handle_chat_completions(body)
@@ -260,11 +270,11 @@ class _Model:
         return reply
 
     def _choose(self, pieces: list[Piece]) -> tuple[int, list[Piece]]:
-        """The slot that has most of it, and what it has; the one not used for longest rather than to lose more."""
-        has = {slot: _common(pieces, computed) for slot, computed in self._computed.items()}
+        """The slot that has most of it, and what it has; where more would be lost, the one not used for longest."""
+        has = {slot: _common(pieces, self._computed[slot]) for slot in self._used}
         best = max(has, key=lambda slot: len(has[slot]))
         if 2 * _size(has[best]) < _size(self._computed[best]):
-            best = next(iter(has))
+            best = self._used[0]
         return best, has[best]
 
     def _stream(self, body: dict[str, Any], listener: Listener) -> dict[str, Any]:
@@ -287,17 +297,17 @@ class _Model:
             return False
 
         listener.begins()
-        refused = self._server.handle_chat_completions({**body, "stream": True, **_WITH_USAGE}, hear)
+        self._server.handle_chat_completions({**body, "stream": True, **_WITH_USAGE}, hear)
         if stopped:
             raise stopped[0]
-        if "ended" not in whole:
-            return refused or whole
+        if "error" in whole or not whole.get("ended"):
+            return {"error": whole.get("error", "the answer broke off")}
         message = {"content": "".join(said)}
         return {**whole, "choices": [{"message": message, "finish_reason": whole["ended"]}]}
 
-    def _compute(self, slot: int, messages: Piece, *, go_on: bool) -> None:
+    def _compute(self, slot: int, messages: Piece, *, go_on: bool) -> dict[str, Any]:
         """Bring a slot's state to the end of a piece, computing only what is not there yet."""
-        self._server.handle_chat_completions(
+        reply: dict[str, Any] = self._server.handle_chat_completions(
             {
                 "messages": messages,
                 "id_slot": slot,
@@ -307,6 +317,7 @@ class _Model:
                 "temperature": 0,
             }
         )
+        return reply
 
 
 def _common(some: list[Piece], others: list[Piece]) -> list[Piece]:
@@ -320,13 +331,14 @@ def _size(pieces: list[Piece]) -> int:
 
 
 def _pieces(messages: list[Message]) -> list[Piece]:
-    """The beginnings of a prompt that are computed apart: one to each user message, and one to its first field's value.
+    """The beginnings of a prompt that are computed apart: up to each user message, and up to its first field's value.
 
-    Each ends with a user message that has only begun, of which llama.cpp closes what is not in the prompt: it finds
-    just the beginning in common with it, also when it has gone back there from another prompt.
+    Each ends with a user message cut short, which the chat template closes with tokens that the whole prompt does not
+    have there. So llama.cpp keeps exactly what is before the cut and computes the rest: also when it goes back there
+    from another prompt. A message that begins with white space or a special token could share more, and is not cut.
     """
     turns = [i for i, message in enumerate(messages) if i and message["role"] == "user"]
-    if not all(messages[i]["content"][:1].strip() for i in turns):
+    if not all(_SEPARATE.match(messages[i]["content"]) for i in turns):
         return []
     pieces = [[*messages[:i], {"role": "user", "content": ""}] for i in turns]
     if turns and (heading := _HEADING.match(messages[turns[-1]]["content"])):

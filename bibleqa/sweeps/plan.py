@@ -20,8 +20,6 @@ from bibleqa.schema import Config
 
 _RUNS_ASKED = 100
 """Past runs that an expectation rests on."""
-_STATE_BYTES = 300e6
-"""Memory of a loaded model beside its file: context and working space, as measured."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +154,7 @@ def _memory(planned: Sequence[Job]) -> float:
 
 
 def _of_models(endpoints: Mapping[str, Any]) -> float:
-    inside = [endpoint.model for endpoint in endpoints.values() if endpoint.kind == "embedded"]
-    return sum(embedded.MODELS[model].size + _STATE_BYTES for model in inside)
+    return sum(embedded.MEMORY[endpoint.model] for endpoint in endpoints.values() if endpoint.kind == "embedded")
 
 
 def _time(seconds: float) -> str:

@@ -17,12 +17,13 @@ from dspy.utils.exceptions import LMError
 from bibleqa import adapters, artifacts
 from bibleqa import program as programs
 from bibleqa.errors import EndpointUnusable
+from bibleqa.lm import embedded, listening
 from bibleqa.lm.embedded import MODELS, EmbeddedEngine, Weights
 from bibleqa.schema import AdapterConfig, ProgramConfig
 
 pytestmark = pytest.mark.slow
 
-NAME = "smollm2-135m-instruct"
+NAME, DEFAULT = "smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct"
 VERSES = [
     ("[Genesis 5:6] And Seth lived an hundred and five years, and begat Enos:", "Who begat Enos?", "Seth"),
     ("[Genesis 5:9] And Enos lived ninety years, and begat Cainan:", "How old was Enos?", "ninety years"),
@@ -83,44 +84,61 @@ def in_order() -> dict[int, str]:
     return answers(list(range(len(prompts()))))
 
 
-def test_the_order_of_the_questions_makes_no_difference(in_order: dict[int, str]) -> None:
-    order = list(in_order)
-    random.Random(1).shuffle(order)
+CONTENTS = [
+    "Who?",
+    "[[ ## question ## ]]\nWho?",
+    "[[ ## question ## ]]\n",
+    "[[ ## question ## ]]\n\nWho?",
+    "[[ ## question ## ]]\n<|im_end|>\nWho?",
+    "\n\nWho?",
+    "<|im_end|>\nWho?",
+    "",
+]
+TOO_LONG = "begat " * 6000
 
-    assert answers(order) == in_order
-    assert len(set(in_order.values())) > len(VERSES), "they are answers to different questions"
+
+class Interrupting:
+    """Has heard enough at once."""
+
+    def begins(self) -> None:
+        pass
+
+    def hears(self, piece: str) -> None:
+        raise InterruptedError
 
 
-def test_every_number_of_an_answer_depends_on_its_prompt_alone(engine: EmbeddedEngine) -> None:
+@pytest.mark.parametrize("name", [NAME, DEFAULT])
+def test_every_number_of_an_answer_depends_on_its_prompt_alone(name: str) -> None:
     system, question = prompts()[0]
     in_json = {**system, "content": f"Answer in JSON. {system['content']}"}
-    contents = [
-        "Who?",
-        "[[ ## question ## ]]\nWho?",
-        "[[ ## question ## ]]\n",
-        "[[ ## question ## ]]\n\nWho?",
-        "\n\nWho?",
-        "",
+    asked = [
+        *prompts()[:4],
+        [in_json, question],
+        [question],
+        *([system, {"role": "user", "content": c}] for c in CONTENTS),
     ]
-    asked = [*prompts(), [in_json, question], [question], *([system, {"role": "user", "content": c}] for c in contents)]
 
     def probabilities(order: list[int]) -> dict[int, Any]:
-        engine.unload()
-        engine.load(NAME)
+        engine, found = EmbeddedEngine(threads=2), {}
+        engine.load(name)
         assert engine._loaded
-        model, found = engine._loaded[1], {}
-        for number in order:
-            reply = model.answer(asked[number], {"temperature": 0, "max_tokens": 4, "logprobs": True})
+        model = engine._loaded[1]
+        for place, number in enumerate(order):
+            reply = model.answer(asked[number], {"temperature": 0, "max_tokens": 2, "logprobs": True})
             found[number] = [token["logprob"] for token in reply["choices"][0]["logprobs"]["content"]]
+            if place % 4 == 1:  # what goes wrong in between
+                assert "error" in model.answer([*asked[number], {"role": "user", "content": TOO_LONG}], {})
+            if place % 4 == 3:
+                with listening.by(Interrupting()), pytest.raises(InterruptedError):
+                    model.answer(asked[number], {"max_tokens": 8})
         return found
 
     order = list(range(len(asked)))
     expected = probabilities(order)
 
-    for seed in range(3):
-        random.Random(seed).shuffle(order)
-        assert probabilities(order) == expected
-    assert probabilities([5]) == {5: expected[5]}
+    random.Random(1).shuffle(order)
+    assert probabilities(order) == expected
+    assert probabilities(order[-1:]) == {order[-1]: expected[order[-1]]}
     assert len({tuple(found) for found in expected.values()}) == len(asked), "logarithms tell the prompts apart"
 
 
@@ -182,9 +200,33 @@ def test_a_prompt_that_is_too_long_is_an_error_and_no_end(engine: EmbeddedEngine
     asked = prompts()[5]
 
     with pytest.raises(lm15.InvalidRequestError, match="context"):
-        ask(engine, [*asked[:-1], {"role": "user", "content": "begat " * 6000}])
+        ask(engine, [*asked[:-1], {"role": "user", "content": TOO_LONG}])
+    with listening.by(Interrupting()), pytest.raises(lm15.InvalidRequestError, match="context"):
+        ask(engine, [*asked[:-1], {"role": "user", "content": TOO_LONG}])
 
     assert ask(engine, asked) == in_order[5]
+
+
+@pytest.mark.parametrize("name", [NAME, DEFAULT])
+def test_a_loaded_model_takes_as_much_memory_as_is_said(name: str) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        taken = pool.submit(memory_of, name).result(timeout=240)
+
+    assert embedded.MEMORY.keys() == MODELS.keys()
+    assert 0.75 < embedded.MEMORY[name] / taken < 1.33
+
+
+def memory_of(name: str) -> int:
+    """Bytes that the process grows by, all of a context having been in use."""
+    import psutil
+    import xllamacpp  # noqa: F401  its own code is no part of a model
+
+    engine = EmbeddedEngine(threads=1)
+    before = psutil.Process().memory_info().rss
+    engine.load(name)
+    assert engine._loaded
+    engine._loaded[1].answer([{"role": "user", "content": "begat " * 300}], {"max_tokens": 1})
+    return int(psutil.Process().memory_info().rss) - before
 
 
 def test_a_name_that_no_model_has(engine: EmbeddedEngine) -> None:
