@@ -65,13 +65,16 @@ def fingerprint(
         "plugins": {module: source_digest(module) for module in config.plugins},
         "packages": {name: _version(name) for name in _RESULT_PACKAGES},
     }
+    for name, endpoint in endpoints(config).items():
+        if endpoint.kind != "embedded":
+            del what["config"][name]["threads"]  # how many questions at once
     if config.program.retrieves:
         what["retrieving"] = {"code": code_digest(_RETRIEVING_CODE), "sqlite": sqlite3.sqlite_version}
     else:
         del what["config"]["retriever"]
-    for name, endpoint in endpoints(config).items():
-        if endpoint.kind != "embedded":
-            del what["config"][name]["threads"]  # how many questions at once
+        if config.embedder and "semantic" not in (config.metric.name, *getattr(config.metric, "parts", ())):
+            what["config"]["embedder"] = None  # of verses that nobody finds
+            what["models"].pop("embedder", None)
     return hashlib.sha256(json.dumps(what, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -354,6 +354,7 @@ def fingerprint(*overrides: str) -> str:
 
 def test_the_retriever_is_of_account_to_programs_that_retrieve_alone() -> None:
     assert fingerprint("retriever=hybrid") == fingerprint("retriever.k=9") == fingerprint()
+    assert fingerprint("retriever=hybrid", "endpoint@embedder=embedded_tiny") == fingerprint()
     kinds = ("retriever=fts", "retriever.k=9", "retriever=hybrid")
     assert len({fingerprint("program=retrieve_then_answer", kind) for kind in kinds} | {fingerprint()}) == 4
 

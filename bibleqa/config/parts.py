@@ -36,17 +36,12 @@ def settle(config: Config) -> None:
 
 def _settle_retriever(config: Config) -> None:
     """Choose the model that finds verses by meaning, where nobody chose it or an endpoint for it."""
-    if embeds_verses(config) and config.retriever.model is None and config.embedder is None:
+    if config.retriever.embeds and config.retriever.model is None and config.embedder is None:
         config.retriever.model = LOCAL_EMBEDDER
 
 
 LOCAL_EMBEDDER = "all-MiniLM-L6-v2"
 """What embeds verses where no endpoint is to."""
-
-
-def embeds_verses(config: Config) -> bool:
-    """Whether a run compares the meaning of questions and verses."""
-    return config.program.retrieves and config.retriever.embeds
 
 
 def _settle_metric(config: Config) -> None:
@@ -63,8 +58,8 @@ def _settle_metric(config: Config) -> None:
     for role, (metric, verb, default) in _ASKED_BY.items():
         if getattr(config, role) is None and metric in names:
             setattr(config, role, option("endpoint", default))
-        elif role == "embedder" and embeds_verses(config) and config.retriever.model is None:
-            continue
+        elif role == "embedder" and config.retriever.embeds and config.retriever.model is None:
+            continue  # of verses: in a run those that its program finds, and for asking, with any program
         elif getattr(config, role) is not None and metric not in names:
             raise ConfigError(
                 f"{role}: configured, but metric={config.metric.name} {verb}; leave it out (~endpoint@{role})"

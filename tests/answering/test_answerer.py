@@ -13,7 +13,7 @@ import pytest
 from dummies import built
 from fake_openai import MODEL, MODELS, Fault, Server, Verbatim, cut_off, html, reset, status
 
-from bibleqa import assertions, config
+from bibleqa import assertions, config, retrieval
 from bibleqa import program as programs
 from bibleqa.data.item import Turn
 from bibleqa.errors import ConfigError, EndpointUnusable
@@ -90,6 +90,13 @@ def test_another_retriever_may_find_the_verses(opened: Opened) -> None:
         ("John 11:35", "words"),
         ("John 11:36", "words"),
     ]
+
+
+@pytest.mark.parametrize("embedder", [[], ["endpoint@embedder=openai", "embedder.model=m"]], ids=["local", "endpoint"])
+def test_verses_may_be_found_by_meaning_for_any_program(opened: Opened, embedder: list[str]) -> None:
+    answerer = opened("program=predict", "retriever=hybrid", *embedder, retriever=None)
+
+    assert isinstance(answerer.retriever, retrieval.LookUpFirst)
 
 
 def test_a_follow_up_is_asked_with_the_turns_before(opened: Opened) -> None:
