@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from dataclasses import dataclass
 
 from bibleqa.config import plugins
 from bibleqa.config.parts import parts_of, words_of
@@ -86,6 +87,30 @@ def tunes_weights(optimizer: OptimizerConfig) -> bool:
     return any(isinstance(part, FinetuneConfig) for part in parts_of(optimizer).values())
 
 
+@dataclass(frozen=True)
+class Calls:
+    """The most LM calls that a run makes, further attempts of assertions not counted."""
+
+    baseline: int
+    optimizer: int
+    optimized: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.baseline + self.optimizer + self.optimized
+
+
+def calls(config: Config, train: int, val: int, test: int) -> Calls:
+    """What a run may ask of a model with so many questions, nothing being known from other runs."""
+    if config.reproduce.mode == "replay":
+        return Calls(0, 0, 0)
+    if config.reproduce.mode == "evaluate":
+        return Calls(0, 0, test)
+    inside = most_calls(config.optimizer, train, val)
+    return Calls(test, inside, 0 if config.optimizer.name == "none" else test)
+
+
 def most_calls(optimizer: OptimizerConfig, train: int, val: int) -> int:
     """About how many LM calls an optimizer makes at the most, further attempts of assertions not counted.
 
@@ -93,7 +118,7 @@ def most_calls(optimizer: OptimizerConfig, train: int, val: int) -> int:
     """
     if optimizer.name == "none":
         return 0
-    choice = 2 * val if _measures_val(optimizer) else 4 * val
+    choice = _compared(optimizer) * val
     parts = parts_of(optimizer)
     if isinstance(optimizer, BetterTogetherConfig):
         words = words_of(optimizer)
@@ -102,9 +127,10 @@ def most_calls(optimizer: OptimizerConfig, train: int, val: int) -> int:
     return choice + sum(_inside(part, train, val) for part in parts.values())
 
 
-def _measures_val(optimizer: OptimizerConfig) -> bool:
+def _compared(optimizer: OptimizerConfig) -> int:
+    """How many programs are measured on val in the end that were not measured there before."""
     parts = parts_of(optimizer).values()
-    return not any(isinstance(part, CoproConfig | SimbaConfig) for part in parts)
+    return 4 if any(isinstance(part, CoproConfig | SimbaConfig) for part in parts) else 2
 
 
 def _inside(part: OptimizerConfig, train: int, val: int) -> int:

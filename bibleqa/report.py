@@ -15,6 +15,7 @@ from bibleqa.config import parts
 from bibleqa.console import out
 from bibleqa.data.item import Item
 from bibleqa.data.slices import Dataset
+from bibleqa.results.figures import percent
 from bibleqa.results.past import PastRun
 from bibleqa.runs import RunFolder
 from bibleqa.schema import HELPERS, Config, FinetuneConfig
@@ -29,9 +30,8 @@ _SAMPLES = 3
 def plan(config: Config, dataset: Dataset, folder: Path) -> None:
     """Say what a run is about to do and what it may cost."""
     test, train, val = len(dataset.test), len(dataset.train), len(dataset.val)
-    inside = optimizer_limits.most_calls(config.optimizer, train, val)
+    calls = optimizer_limits.calls(config, train, val, test)
     helpers = {role: getattr(config, role) for role in HELPERS if getattr(config, role)}
-    after = 0 if config.optimizer.name == "none" else test
     where = config.endpoint.base_url or "in this process"
     asked = f"{escape(config.endpoint.model)}[/] {escape(where)}"
     out.print(f"[bold]{asked}, {config.program.name}, {config.adapter.name} adapter")
@@ -43,7 +43,8 @@ def plan(config: Config, dataset: Dataset, folder: Path) -> None:
     attempts = config.assertions.attempts if config.assertions.checks else 1
     out.print(
         f"{config.metric.name} metric, {config.optimizer.name} optimizer, {config.assertions.name} assertions; "
-        f"about {test + inside + after} LM calls: {test} baseline, up to {inside} optimizer, {after} optimized"
+        f"about {calls.total} LM calls: {calls.baseline} baseline, up to {calls.optimizer} optimizer, "
+        f"{calls.optimized} optimized"
         + (f"; up to {attempts} times as many where checks fail" if attempts > 1 else ""),
         markup=False,
     )
@@ -178,11 +179,11 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
     for name, phase in (("baseline", before), ("optimized", after)):
         table.add_row(
             name,
-            _percent(phase["score"]),
+            percent(phase["score"]),
             _range(phase["ci95"]),
             *(str(phase[k]) for k in ("n", "unreadable", "errors")),
         )
-    table.add_row("difference", _percent(change["value"], sign=True), _range(change["ci95"], sign=True), "", "", "")
+    table.add_row("difference", percent(change["value"], sign=True), _range(change["ci95"], sign=True), "", "", "")
     out.print(table)
     _how_read(folder, summary)
     for name, rates in summary["assertions"].items():
@@ -192,11 +193,11 @@ def _show(folder: RunFolder, summary: Mapping[str, Any]) -> None:
         extra = {phase: counts["extra_calls"] for phase, counts in summary["attempts"].items()}
         out.print(f"asked again because a check failed: {extra['baseline']} times before, {extra['optimized']} after")
     for phase, found in summary.get("agreement", {}).items():
-        out.print(f"{phase}: judge and theological agree on {_percent(found['agreement'])} of {found['n']} anchors")
+        out.print(f"{phase}: judge and theological agree on {percent(found['agreement'])} of {found['n']} anchors")
     if (found := summary.get("retrieval")) and found["n"]:
-        out.print(f"recall@{found['k']} of the retriever: {_percent(found['recall'])} of {found['n']} questions")
+        out.print(f"recall@{found['k']} of the retriever: {percent(found['recall'])} of {found['n']} questions")
     if val := summary["val"]:
-        out.print(f"on val: baseline {_percent(val['baseline'])}, chosen {_percent(val['optimized'])}")
+        out.print(f"on val: baseline {percent(val['baseline'])}, chosen {percent(val['optimized'])}")
     target, lm, seconds = summary["target"], summary["lm"], summary["seconds"]
     cost = f", cost {lm['cost']:.4g}" if lm.get("cost") else ""  # runs of before have none
     out.print(f"target {target['score']:.0%}: {'reached' if target['reached'] else 'not reached'}")
@@ -289,9 +290,5 @@ def _short_uri(address: str) -> str:
     return address if Path.cwd() != paths.project() else "sqlite:///mlflow.db"
 
 
-def _percent(value: float | None, *, sign: bool = False) -> str:
-    return "-" if value is None else f"{value:{'+' if sign else ''}.1%}"
-
-
 def _range(interval: Sequence[float] | None, *, sign: bool = False) -> str:
-    return "-" if interval is None else " to ".join(_percent(bound, sign=sign) for bound in interval)
+    return "-" if interval is None else " to ".join(percent(bound, sign=sign) for bound in interval)

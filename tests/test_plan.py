@@ -11,6 +11,7 @@ from test_experiment import row
 from bibleqa import config, jobs
 from bibleqa.errors import ConfigError
 from bibleqa.jobs import Job
+from bibleqa.optimizer_limits import Calls, calls
 from bibleqa.sweeps import plan
 
 
@@ -25,7 +26,18 @@ def planned(project: Path) -> Callable[..., Job]:
 
 
 def test_calls_are_those_of_both_measurements_and_of_the_optimizer(planned: Callable[..., Job]) -> None:
-    assert plan.calls(planned("optimizer=labeled")) == plan.Calls(baseline=4, optimizer=8, optimized=4)
+    config = planned("optimizer=labeled").config
+
+    assert calls(config, train=4, val=4, test=4) == Calls(baseline=4, optimizer=8, optimized=4)
+
+
+def test_to_replay_asks_nothing_and_to_evaluate_measures_once(planned: Callable[..., Job]) -> None:
+    config = planned("optimizer=labeled").config
+
+    config.reproduce.mode = "replay"
+    assert calls(config, train=4, val=4, test=4).total == 0
+    config.reproduce.mode = "evaluate"
+    assert calls(config, train=4, val=4, test=4) == Calls(baseline=0, optimizer=0, optimized=4)
 
 
 def test_models_that_fit_into_memory_as_often_as_they_are_loaded_are_fine(planned: Callable[..., Job]) -> None:

@@ -22,29 +22,6 @@ _RUNS_ASKED = 100
 """Past runs that an expectation rests on."""
 
 
-@dataclass(frozen=True)
-class Calls:
-    """The most LM calls that a run makes, further attempts of assertions not counted."""
-
-    baseline: int
-    optimizer: int
-    optimized: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.baseline + self.optimizer + self.optimized
-
-
-def calls(job: Job) -> Calls:
-    """What a run may ask, nothing being known from other runs."""
-    test, train, val = len(job.dataset.test), len(job.dataset.train), len(job.dataset.val)
-    if job.config.reproduce.mode == "evaluate":
-        return Calls(0, 0, test)
-    inside = optimizer_limits.most_calls(job.config.optimizer, train, val)
-    return Calls(test, inside, 0 if job.config.optimizer.name == "none" else test)
-
-
 def baseline_key(job: Job) -> str:
     """The same for jobs that differ in their optimizer alone: they have one baseline, and share its answers."""
     return repr({**asdict(job.config), "optimizer": None, "teacher": None})
@@ -83,13 +60,14 @@ def show(rows: Sequence[tuple[str, str, Job]], n_jobs: int) -> None:
     known = rates()
     table = Table("", "", "LM calls", "tokens", "time", title_justify="left")
     measured: set[str] = set()
-    total = [0, 0.0, 0.0]
+    total_calls, total_tokens, total_seconds = 0, 0.0, 0.0
     unknown: set[str] = set()
     for state, name, job in rows:
         if state == "finished":
             table.add_row(state, name, "", "", "")
             continue
-        asked = calls(job)
+        data = job.dataset
+        asked = optimizer_limits.calls(job.config, len(data.train), len(data.val), len(data.test))
         baseline = baseline_key(job)
         count = asked.total - (asked.baseline if baseline in measured else 0)
         measured.add(baseline)
@@ -97,16 +75,16 @@ def show(rows: Sequence[tuple[str, str, Job]], n_jobs: int) -> None:
         cells = ("?", "?")
         if rate:
             cells = (f"{count * rate.tokens:,.0f}", _time(count * rate.seconds))
-            total[1] += count * rate.tokens
-            total[2] += count * rate.seconds
+            total_tokens += count * rate.tokens
+            total_seconds += count * rate.seconds
         else:
             unknown.add(job.config.endpoint.model)
-        total[0] += count
+        total_calls += count
         table.add_row(state, escape(name), f"{count:,}", *cells)
     new = sum(state != "finished" for state, _, _ in rows)
     table.add_section()
-    costs = ("?", "?") if unknown else (f"{total[1]:,.0f}", _time(total[2] / n_jobs))
-    table.add_row("", f"{new} of {len(rows)} to run", f"{total[0]:,.0f}", *costs)
+    costs = ("?", "?") if unknown else (f"{total_tokens:,.0f}", _time(total_seconds / n_jobs))
+    table.add_row("", f"{new} of {len(rows)} to run", f"{total_calls:,}", *costs)
     out.print(table)
     out.print(
         "LM calls are the most there can be, but for further attempts where checks fail; tokens and time are what past "
