@@ -85,11 +85,6 @@ def _run_files(name: str) -> Iterator[Path]:
             yield path
 
 
-def _short(path: Path) -> str:
-    root = paths.project()
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
 def _is_held(lock: Path) -> bool:
     try:
         with FileLock(lock, timeout=0):
@@ -102,11 +97,11 @@ def _drafts() -> Iterator[Damage]:
     for place in (_outputs(""), paths.project() / "data", artifacts.cache_folder()):
         for path in sorted(place.rglob(".*")):
             if (of := _OF_A_PROCESS.fullmatch(path.name)) and _has_ended(int(of["pid"]), path):
-                yield Damage(f"{_short(path)} was being written when its process died", partial(_remove, path))
+                yield Damage(f"{paths.short(path)} was being written when its process died", partial(_remove, path))
             elif under := _UNDER_A_LOCK.fullmatch(path.name):
                 lock = path.with_name(f".{under['name']}.lock")
                 if not _is_held(lock):
-                    yield Damage(f"{_short(path)} was being made when its process died", _locked(lock, path))
+                    yield Damage(f"{paths.short(path)} was being made when its process died", _locked(lock, path))
 
 
 def _has_ended(pid: int, draft: Path) -> bool:
@@ -132,7 +127,7 @@ def _remove(path: Path) -> str:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-    return f"removed {_short(path)}"
+    return f"removed {paths.short(path)}"
 
 
 def _needless_downloads() -> Iterator[Damage]:
@@ -150,7 +145,7 @@ def _datasets() -> Iterator[Damage]:
         folder = manifest.parent
         lock = folder.with_name(f".{folder.name}.lock")
         if not _is_held(lock) and (wrong := _other_than(manifest)):
-            text = f"{_short(folder)}: {wrong} is not what was built"
+            text = f"{paths.short(folder)}: {wrong} is not what was built"
             yield Damage(text, partial(_built_again, lock, manifest))
 
 
@@ -170,7 +165,7 @@ def _other_than(manifest: Path) -> str | None:
 def _built_again(lock: Path, manifest: Path) -> str:
     with FileLock(lock):
         manifest.unlink()
-    return f"{_short(manifest.parent)} is built again when it is wanted"
+    return f"{paths.short(manifest.parent)} is built again when it is wanted"
 
 
 def _databases() -> Iterator[Damage]:
@@ -180,10 +175,10 @@ def _databases() -> Iterator[Damage]:
     repairs[sources.store_path()] = partial(_store_anew, sources.store_path())
     for path, repair in repairs.items():
         if path.is_file() and (wrong := databases.damage(path)):
-            yield Damage(f"{_short(path)} is damaged ({wrong})", repair)
+            yield Damage(f"{paths.short(path)} is damaged ({wrong})", repair)
         elif path == tracking.local_store() and path.is_file() and not any(databases.rows(path, "experiments", "1")):
             # MLflow writes down its first experiment when all else is there.
-            yield Damage(f"{_short(path)} was being made when its process died", repair)
+            yield Damage(f"{paths.short(path)} was being made when its process died", repair)
 
 
 def _tracker_anew(store: Path) -> str:
@@ -195,7 +190,7 @@ def _store_anew(store: Path) -> str:
 
 
 def _set_aside(path: Path) -> str:
-    return f"{_short(path)} is now {_aside(path).name}"
+    return f"{paths.short(path)} is now {_aside(path).name}"
 
 
 def _aside(path: Path) -> Path:
@@ -222,7 +217,7 @@ def _answers_saved(shard: Path) -> str:
         for row in databases.rows(damaged, "Cache", columns):
             connection.execute(f"INSERT OR IGNORE INTO Cache ({columns}) VALUES ({', '.join('?' * len(row))})", row)
             saved += 1
-    return f"{_short(shard)} is now {damaged.name}; {saved} of the answers in it could be saved"
+    return f"{paths.short(shard)} is now {damaged.name}; {saved} of the answers in it could be saved"
 
 
 def _half_lines() -> Iterator[Damage]:
@@ -230,23 +225,23 @@ def _half_lines() -> Iterator[Damage]:
         with path.open("rb") as file:
             whole = runs.length_of_whole_lines(file)
         if rest := path.stat().st_size - whole:
-            yield Damage(f"{_short(path)} ends in half a line", partial(_cut, path, whole, rest))
+            yield Damage(f"{paths.short(path)} ends in half a line", partial(_cut, path, whole, rest))
 
 
 def _cut(path: Path, whole: int, rest: int) -> str:
     with path.open("rb+") as file:
         file.truncate(whole)
-    return f"cut {rest} bytes off {_short(path)}: the beginning of an answer, which the cache has whole"
+    return f"cut {rest} bytes off {paths.short(path)}: the beginning of an answer, which the cache has whole"
 
 
 def _unparsable() -> Iterator[Damage]:
     for name in _ASIDE:
         for path in _run_files(name):
             if not _is_json(path):
-                yield Damage(f"{_short(path)} is damaged", partial(_set_aside, path))
+                yield Damage(f"{paths.short(path)} is damaged", partial(_set_aside, path))
     for path in sorted(_outputs(".composed").glob("[!.]*")):
         if not _is_json(path):
-            yield Damage(f"{_short(path)} is damaged", partial(_remove, path))
+            yield Damage(f"{paths.short(path)} is damaged", partial(_remove, path))
 
 
 def _is_json(path: Path) -> bool:
@@ -260,21 +255,21 @@ def _is_json(path: Path) -> bool:
 def _done_with() -> Iterator[Damage]:
     for mark in sorted(_outputs(".cache").glob(f"*-again-*/{answers.DONE}")):
         if answers.is_done_with(folder := mark.parent):
-            yield Damage(f"{_short(folder)} is done with", partial(_dropped, folder))
+            yield Damage(f"{paths.short(folder)} is done with", partial(_dropped, folder))
 
 
 def _dropped(folder: Path) -> str:
     answers.drop(folder)
-    return f"removed {_short(folder)}"
+    return f"removed {paths.short(folder)}"
 
 
 def _pointers() -> Iterator[Damage]:
     for pointer in sorted(_outputs(".finished").glob("[!.]*")):
         if not runs.find_finished(pointer.name):
-            yield Damage(f"{_short(pointer)} points to a run that is gone or damaged", partial(_remove, pointer))
+            yield Damage(f"{paths.short(pointer)} points to a run that is gone or damaged", partial(_remove, pointer))
     for pointer in sorted(_outputs(".sweeps").glob("[!.]*")):
         if not (paths.project() / pointer.read_text(encoding="utf-8") / leaderboard.SWEEP).is_file():
-            yield Damage(f"{_short(pointer)} points to a sweep that is gone or damaged", partial(_remove, pointer))
+            yield Damage(f"{paths.short(pointer)} points to a sweep that is gone or damaged", partial(_remove, pointer))
 
 
 def _in_mlflow() -> Iterator[Damage]:
@@ -297,11 +292,13 @@ def _unrecorded(half: Sequence[str]) -> Iterator[Damage]:
         except (ValueError, KeyError, TypeError, yaml.YAMLError, ConfigError):
             continue  # no run's, or damaged
         if missing:
-            yield Damage(f"{_short(folder.path)} has ended, and MLflow does not know it", partial(_record, folder.path))
+            yield Damage(
+                f"{paths.short(folder.path)} has ended, and MLflow does not know it", partial(_record, folder.path)
+            )
 
 
 def _record(folder: Path) -> str:
-    return f"recorded {_short(folder)} as MLflow run {tracking.track(folder)['run_id']}"
+    return f"recorded {paths.short(folder)} as MLflow run {tracking.track(folder)['run_id']}"
 
 
 def _marked(run_id: str) -> str:

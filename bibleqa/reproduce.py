@@ -5,7 +5,6 @@ nothing but a value.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from bibleqa import paths, program_state, runs, schema, secrets, tracking
+from bibleqa import artifacts, paths, program_state, runs, schema, secrets, tracking
 from bibleqa.config.options import names
 from bibleqa.errors import ConfigError
 from bibleqa.runs import RunFolder
@@ -126,8 +125,7 @@ def _check_weights(folder: Path, weights: Any) -> None:
     """See that the tuned weights are those of the run."""
     try:
         manifest = RunFolder(folder).read_json("adapter.json")
-        with (folder / "adapter.gguf").open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = artifacts.sha256_of(folder / "adapter.gguf")
         known = [manifest["sha256"], weights]
         base = manifest["base_model"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

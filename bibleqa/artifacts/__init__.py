@@ -30,7 +30,7 @@ from bibleqa.artifacts.progress import Progress, say
 from bibleqa.errors import EndpointUnusable
 
 __all__ = ["CACHE_VARIABLE", "Artifact", "ArtifactUnavailable", "CacheUnusable", "PyPI", "Url", "cache_folder"]
-__all__ += ["fetch", "is_present", "path_of"]
+__all__ += ["fetch", "is_present", "path_of", "sha256_of"]
 
 
 class ArtifactUnavailable(EndpointUnusable):

@@ -7,7 +7,6 @@ other pieces, or beside another question, the same prompt gives slightly other n
 word.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -64,8 +63,7 @@ def adapter_digest(endpoint: EndpointConfig) -> str:
     path = Path(endpoint.adapter)
     try:
         manifest = json.loads(path.with_name("adapter.json").read_text(encoding="utf-8"))
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = artifacts.sha256_of(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"endpoint.adapter={path}: the adapter.gguf of a run folder is wanted, with its adapter.json ({error})"

@@ -1,7 +1,6 @@
 """`bibleqa export`: the weights that a run has tuned, as one model file for any program that loads GGUF."""
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 
@@ -68,9 +67,8 @@ def _tuned(folder: Path) -> str:
         raise ConfigError(f"{folder / MANIFEST} is damaged: {error!r}") from error
     if not (folder / ADAPTER).exists():
         raise ConfigError(f"{folder / ADAPTER} is missing, though {MANIFEST} tells of it")
-    with (folder / ADAPTER).open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != own:
-            raise ConfigError(f"{folder / ADAPTER} is not the file that the run wrote: its sha256 is another")
+    if artifacts.sha256_of(folder / ADAPTER) != own:
+        raise ConfigError(f"{folder / ADAPTER} is not the file that the run wrote: its sha256 is another")
     if name not in MODELS or MODELS[name].sha256 != base:
         raise ConfigError(f"{folder}: tuned over {name} of sha256 {base}, which is none of {', '.join(MODELS)}")
     return str(name)

@@ -128,7 +128,7 @@ class LoRAProvider(Provider):
                     self._make(folder, job, lines)
                     seconds = round(time.monotonic() - begun)
                     manifest = {**made_of, "versions": provenance.versions(), "seconds": seconds}
-                    manifest["sha256"] = _sha256(folder / "adapter.gguf")
+                    manifest["sha256"] = artifacts.sha256_of(folder / "adapter.gguf")
                 runs.write_atomically(folder / "adapter.json", json.dumps(manifest, indent=2) + "\n")
         return folder
 
@@ -220,14 +220,9 @@ def _take(run: Path, made_of: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise RunFailed(
             f"{run}: its weights were tuned with another {', '.join(other)}; reproduce.mode=rerun tunes anew"
         )
-    if _sha256(folder / "adapter.gguf") != manifest["sha256"]:
+    if artifacts.sha256_of(folder / "adapter.gguf") != manifest["sha256"]:
         raise RunFailed(f"{run / 'adapter.gguf'}: the file is damaged, its adapter.json has another digest")
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _why(code: int, said: str) -> str:

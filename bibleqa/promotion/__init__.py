@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import hashlib
 import json
 import re
 import shutil
@@ -15,8 +14,8 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
+from bibleqa import artifacts, paths, reproduce, runs, tracking
 from bibleqa import config as configs
-from bibleqa import paths, reproduce, runs, tracking
 from bibleqa.errors import ConfigError
 from bibleqa.promotion import model_card
 from bibleqa.results import past
@@ -227,7 +226,7 @@ def _fill(draft: Path, run: PastRun, config: Mapping[str, Any], name: str) -> di
     for file in ("program.json", "summary.json", *weights):
         shutil.copyfile(run.path / file, draft / file)
     runs.write_atomically(draft / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    files = {file.name: _sha256(file) for file in sorted(draft.iterdir())}
+    files = {file.name: artifacts.sha256_of(file) for file in sorted(draft.iterdir())}
     card = model_card.of(run, config, name, files, datetime.now(UTC).isoformat(timespec="seconds"))
     runs.write_atomically(draft / CARD, json.dumps(card, ensure_ascii=False, indent=2) + "\n")
     runs.write_atomically(draft / "card.md", model_card.page(card, draft / "program.json"))
@@ -253,7 +252,8 @@ def card_of(path: Path) -> dict[str, Any]:
         card: dict[str, Any] = json.loads((path / CARD).read_text(encoding="utf-8"))
         if card["schema"] > model_card.SCHEMA:
             raise ConfigError(f"{path / CARD}: written by a newer version; update bibleqa")
-        changed = [file for file, digest in card["files"].items() if _sha256(path / Path(file).name) != digest]
+        files = card["files"].items()
+        changed = [file for file, digest in files if artifacts.sha256_of(path / Path(file).name) != digest]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: the promoted program is not whole ({error!r}); {again}") from None
     if changed:
@@ -281,8 +281,3 @@ def _history() -> list[str]:
 def _serve(history: Sequence[str]) -> None:
     content = {"schema": SCHEMA, "served": history[-1], "history": list(history)}
     runs.write_atomically(folder() / "champion.json", json.dumps(content, indent=2) + "\n")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -52,8 +52,7 @@ class PastRun:
     @property
     def place(self) -> str:
         """Its folder as a person in the project's would write it."""
-        root = paths.project()
-        return self.path.relative_to(root).as_posix() if self.path.is_relative_to(root) else str(self.path)
+        return paths.short(self.path)
 
     @cached_property
     def answers(self) -> dict[str, dict[str, dict[str, Any]]]:

@@ -18,7 +18,7 @@ from typing import Self
 
 from filelock import FileLock
 
-from bibleqa import runs
+from bibleqa import artifacts, runs
 from bibleqa.data.corpora.records import Strongs
 from bibleqa.errors import ConfigError
 
@@ -86,9 +86,7 @@ def digest(paths: Iterable[Path]) -> str:
     """Sha256 (hex) over names and contents, whatever the folder and the order."""
     total = hashlib.sha256()
     for path in sorted(paths, key=lambda path: path.name):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.name}\0{content}\n".encode())
+        total.update(f"{path.name}\0{artifacts.sha256_of(path)}\n".encode())
     return total.hexdigest()
 
 
