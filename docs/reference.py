@@ -15,7 +15,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from omegaconf import MISSING
 
-from bibleqa import cli, config, paths, schema
+from bibleqa import checks, cli, config, paths, schema
 from bibleqa.config import options
 
 _HEADINGS = {"": "Keys", "own": "Keys of an option of your own", "built": "Keys of the built datasets"}
@@ -79,6 +79,11 @@ def _group(group: str) -> Iterator[str]:
         yield _yaml(paths.conf() / group / f"{name}.yaml")
         if name in own and _keys(own[name]):
             yield from _table(_keys(own[name]), own[name], f"{group}.")
+            yield ""
+    if group == "assertions":
+        for name, check in checks.CHECKS.items():
+            yield f"## The check {name}\n\n{_summary(check)}\n"
+            yield from _table(_keys(check), check, f"assertions.checks.{name}.")
             yield ""
 
 
