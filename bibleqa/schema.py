@@ -78,7 +78,10 @@ class EndpointConfig:
     )
     model: str = key(MISSING, "Model as the endpoint calls it.")
     adapter: str | None = key(
-        None, "LoRA adapter over an embedded model: the adapter.gguf of a run folder.", affects_result=False
+        # The path cannot change a result; what the file holds is in the digest of the model.
+        None,
+        "LoRA adapter over an embedded model: the adapter.gguf of a run folder; in the fingerprint by its digest.",
+        affects_result=False,
     )
     base_url: str | None = key(None, "Address of the server, up to /v1.", affects_result=False)
     api_key_env: str | None = key(None, "Name of the environment variable that holds the key.", affects_result=False)
@@ -103,7 +106,7 @@ class EndpointConfig:
     seed: int = key(0, "Seed of the sampling, where the endpoint takes one.", ge=0)
     threads: int | None = key(
         None,
-        "Questions asked at once; for an embedded model, CPU threads (empty: chosen for the machine).",
+        "Questions asked at once (empty: 8); for an embedded model, CPU threads (empty: one a physical core).",
         ge=1,
     )
     dialect: str | None = key(
@@ -111,6 +114,11 @@ class EndpointConfig:
         "A kind of server of your own: <module>.<name> of a Dialect, the module listed in plugins (empty: by kind).",
     )
     response_schema: bool = key(True, "Whether the endpoint can be held to a JSON schema.")
+
+    @property
+    def at_once(self) -> int:
+        """How many questions are asked at once: an embedded model answers one at a time."""
+        return 1 if self.kind == "embedded" else self.threads or 1
 
 
 @dataclass
@@ -131,7 +139,7 @@ class ProgramConfig:
 
 @dataclass
 class RetrieverConfig:
-    """How verses are found for a question without context; no other program than retrieve_then_answer asks for any."""
+    """How verses are found for a question without context: by retrieve_then_answer, and by ask, chat and serve."""
 
     name: str = key(
         MISSING,
@@ -505,7 +513,9 @@ class Config:
     limits: LimitsConfig = dataclasses.field(default_factory=LimitsConfig, metadata={"affects_result": False})
     teacher: EndpointConfig | None = key(None, "Model that an optimizer learns from.")
     judge: EndpointConfig | None = key(None, "Model that judges answers.")
-    embedder: EndpointConfig | None = key(None, "Model that gives answers a place by their meaning.")
+    embedder: EndpointConfig | None = key(
+        None, "Model that turns texts into vectors, for metric=semantic and retriever=embeddings or hybrid."
+    )
     target_accuracy: float = key(0.95, "The score to reach on test.", ge=0, le=1)
     plugins: list[str] = key([], "Modules that code of your own may be taken from; no other is imported.")
     rerun: bool = key(False, "Ask the model again even where the answers are known.", affects_result=False)
