@@ -77,10 +77,9 @@ class Runner:
     def answers(self, questions: Sequence[Any], workers: int | None = None) -> list[Any]:
         """What the program answers, by an evaluator of so many workers; those of a run where nothing is said."""
         from bibleqa import adapters, evaluation, metrics
-        from bibleqa.lm import endpoints
         from bibleqa.lm.meter import Meter
 
-        workers = workers or endpoints.concurrency(self.config.endpoint)
+        workers = workers or self.config.endpoint.at_once
         settings = {"lm": self._lm, "adapter": adapters.build(self.config.adapter)}
         evaluator = evaluation.Evaluator(metrics.build(self.config), settings, Meter(), workers)
         outcomes = evaluator.evaluate(self._program, questions, "baseline", lambda outcome: None)
@@ -238,8 +237,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks/embedded.py", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--endpoints", nargs="*", default=ENDPOINTS, choices=ENDPOINTS)
     parser.add_argument("--demos", nargs="*", default=list(DEMOS), choices=DEMOS)
-    parser.add_argument("--questions", type=int, default=5, help="in a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--questions", type=int, default=2 * MAX_SLOTS, help="in a round; as many at a time as there are slots"
+    )
+    parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     os.environ["BIBLEQA_PROJECT"] = str(ROOT / "outputs" / "benchmarks" / "embedded")
     from bibleqa import provenance

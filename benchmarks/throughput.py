@@ -3,7 +3,7 @@
     python benchmarks/throughput.py
 
 asks a scripted server that answers after 50 ms 1,000 questions, 8, 32 and 64 at once, by each contestant in turn, and
-prints a table in Markdown: of each the fastest of three runs. What was found is kept beside this file. inspect_ai and
+prints a table in Markdown: of each the fastest of four runs. What was found is kept beside this file. inspect_ai and
 promptfoo are installed, pinned, into folders of their own; one that cannot be is said to be missing.
 """
 
@@ -105,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--at-once", type=int, nargs="+", default=[8, 32, 64])
-    parser.add_argument("--runs", type=int, default=3, help="of each, the fastest counts")
+    parser.add_argument("--runs", type=int, default=4, help="of each, the fastest counts")
     parser.add_argument("--only", nargs="+", default=[one.name for one in ALL], help="beside HTTP alone")
     parser.add_argument("--table", action="store_true", help="run nothing")
     arguments = parser.parse_args()

@@ -76,7 +76,7 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
             _probe(config, lm, teacher, metric)
 
     settings = {"lm": lm, "adapter": adapters.build(config.adapter)}
-    workers = endpoints.concurrency(config.endpoint)
+    workers = config.endpoint.at_once
     trainset, valset, testset = ([programs.example(item) for item in split] for split in dataset.splits.values())
     # Now, before anybody changes the file; and all of them only where they are wanted.
     pool = list(map(programs.example, dataset.pool)) if optimizer_limits.tunes_weights(config.optimizer) else []
@@ -118,6 +118,8 @@ def _run(job: Job, path: Path, clock: Clock) -> None:
             else:
                 record.optimized = evaluator.evaluate(optimized.program, testset, "optimized", keep)
         record.refuse_errors(record.optimized, len(testset))
+        # What was asked all over again was kept apart. Marked before the summary is there and dropped after it, it is
+        # neither lost to a run that is killed nor taken by the next one.
         if config.rerun:
             for endpoint in schema.endpoints(config).values():
                 answers.ending(endpoint, job.fingerprint, path)

@@ -34,7 +34,7 @@ with tempfile.TemporaryDirectory() as project:
     program = programs.build(ProgramConfig("predict"))
     program.set_lm(lm)
     settings = {"lm": lm, "adapter": adapters.build(AdapterConfig("chat"))}
-    evaluator = Evaluator(metrics.theological(), settings, Meter(), endpoints.concurrency(endpoint))
+    evaluator = Evaluator(metrics.theological(), settings, Meter(), endpoint.at_once)
     questions = [
         programs.example(Item(id=str(number), context="", question=QUESTION.format(number), answer="Seth"))
         for number in range(examples)

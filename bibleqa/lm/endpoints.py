@@ -25,7 +25,7 @@ from bibleqa.schema import EndpointConfig
 
 
 @dataclass(frozen=True)
-class Health:
+class Probed:
     """What a probe found."""
 
     models: list[str]
@@ -141,7 +141,7 @@ def speaking_of(role: str) -> Iterator[None]:
         raise type(error)(f"{role}: {error}") from error
 
 
-def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
+def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Probed:
     """Ask the endpoint something small, so that what is wrong shows before anything is spent.
 
     Raises:
@@ -153,7 +153,7 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
     complaint = None
     if endpoint.kind == "embedded":
         if lm.model in _well:
-            return Health([], 0.0)  # it was asked for an earlier run of this process
+            return Probed([], 0.0)  # it was asked for an earlier run of this process
         lm.engine.load(lm.model.removeprefix("embedded/"))
     else:
         dialect = dialects.of(endpoint)
@@ -171,12 +171,7 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Health:
         raise EndpointUnusable(f"{_where(endpoint)} does not answer: {short(error)}{more}") from error
     if endpoint.kind == "embedded":
         _well.add(lm.model)
-    return Health([one.id for one in served], time.perf_counter() - begun, before)
-
-
-def concurrency(endpoint: EndpointConfig) -> int:
-    """How many questions are asked at once: an embedded model answers one at a time."""
-    return 1 if endpoint.kind == "embedded" else endpoint.threads or 1
+    return Probed([one.id for one in served], time.perf_counter() - begun, before)
 
 
 def address(endpoint: EndpointConfig) -> str:

@@ -74,7 +74,7 @@ class Answerer:
         self.retriever = retriever or retrieval.build(self.config.retriever, self.config.embedder, source)
         self._program = _program(self.config, folder, self.retriever, source)
 
-    def probe(self) -> endpoints.Health:
+    def probe(self) -> endpoints.Probed:
         """Load the model, or see that its endpoint answers.
 
         Raises:

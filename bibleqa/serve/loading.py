@@ -47,7 +47,7 @@ def choose(model: str | None, overrides: Sequence[str] = ()) -> Choice:
 
     return Choice(
         card=card,
-        at_once=1 if settings.endpoint.kind == "embedded" else settings.endpoint.threads or 1,
+        at_once=settings.endpoint.at_once,
         terms={name: term.strongs for name, term in terms.items()},
         load=load,
         keep=feedback.keep,

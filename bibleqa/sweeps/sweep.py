@@ -57,7 +57,7 @@ def run(
     combinations: Sequence[Sequence[str]],
     compose: Compose,
     launch: Launch,
-    hydra: DictConfig,
+    composed: DictConfig,
     check: Callable[[], None],
 ) -> None:
     """Run a sweep to its end, whatever becomes of its jobs, and show which combination is the best.
@@ -66,25 +66,25 @@ def run(
         combinations: The overrides of each job.
         compose: Hydra's composing.
         launch: Runs jobs.
-        hydra: The composed config with Hydra's own part.
+        composed: The composed config with Hydra's own part.
         check: Raises a ConfigError where the launcher could run nothing.
 
     Raises:
         ConfigError: A job's config is wrong; nothing was started.
         RunFailed: Jobs failed; the others have finished.
     """
-    folders = [Path(source.path) for source in hydra.hydra.runtime.config_sources if source.schema == "file"]
-    planned = _planned(combinations, Composer(compose, folders), ask=not hydra.plan)
-    n_jobs = hydra.hydra.launcher.get("n_jobs") or 1
-    folder = _folder(planned, Path(hydra.hydra.sweep.dir))
-    states = {one.short: _state(one, folder, hydra.rerun) for one in planned}
+    folders = [Path(source.path) for source in composed.hydra.runtime.config_sources if source.schema == "file"]
+    planned = _planned(combinations, Composer(compose, folders), ask=not composed.plan)
+    n_jobs = composed.hydra.launcher.get("n_jobs") or 1
+    folder = _folder(planned, Path(composed.hydra.sweep.dir))
+    states = {one.short: _state(one, folder, composed.rerun) for one in planned}
     plan_rows = [(states[one.short], one.name, one.job) for one in planned]
     out.print(f"[bold]{len(planned)} jobs[/], {sum(state == 'finished' for state in states.values())} finished before")
     plan.show(plan_rows, n_jobs)
     missing = [one for one in planned if states[one.short] != "finished"]
-    left_out = [one for one in missing if states[one.short] == "failed" and not hydra.retry_failed]
+    left_out = [one for one in missing if states[one.short] == "failed" and not composed.retry_failed]
     to_run = _baselines_first([one for one in missing if one not in left_out])
-    if hydra.plan:
+    if composed.plan:
         return
     plan.check_memory([one.job for one in to_run], n_jobs)
     check()
@@ -103,7 +103,7 @@ def run(
         _show_failures([one for one in planned if one.short in failed], failed, folder)
         raise RunFailed(
             f"{len(failed)} of {len(planned)} jobs failed; the same command again runs them alone"
-            + ("" if hydra.retry_failed else ", with retry_failed=true")
+            + ("" if composed.retry_failed else ", with retry_failed=true")
         )
 
 
@@ -308,8 +308,8 @@ def _end(sweep: dict[str, Any], folder: Path, config: TrackingConfig, failed: bo
     write_html(board, page)
     out.print(f"\nreport        {report.short(page)}", markup=False)
     if sweep["parent"]:
-        finished = [one["fingerprint"] for one in sweep["jobs"]]
-        ids = [run.read_json("summary.json")["run_id"] for run in map(runs.find_finished, finished) if run]
+        fingerprints = [one["fingerprint"] for one in sweep["jobs"]]
+        ids = [run.read_json("summary.json")["run_id"] for run in map(runs.find_finished, fingerprints) if run]
         try:
             tracking.end_sweep(config, sweep["parent"], [page, folder / leaderboard.SWEEP], ids, failed)
         except tracking.TrackerDown as error:

@@ -350,7 +350,7 @@ def test_as_many_questions_as_threads_are_under_way_at_once(server: Server) -> N
     server.answer = answer
     config = at(server, threads=4)
     settings = {"lm": endpoints.connect(config), "adapter": adapters.build(AdapterConfig("chat"))}
-    evaluator = Evaluator(metrics.ExactMatch(), settings, Meter(), endpoints.concurrency(config))
+    evaluator = Evaluator(metrics.ExactMatch(), settings, Meter(), config.at_once)
     examples = [
         dspy.Example(
             context="", question=f"{n}?", history=dspy.History(messages=[]), accepted=["Noah"], id=str(n), type="t"
@@ -364,4 +364,4 @@ def test_as_many_questions_as_threads_are_under_way_at_once(server: Server) -> N
 
 
 def test_an_embedded_model_is_asked_one_question_at_a_time() -> None:
-    assert endpoints.concurrency(EndpointConfig(name="embedded", kind="embedded", model="any", threads=8)) == 1
+    assert EndpointConfig(name="embedded", kind="embedded", model="any", threads=8).at_once == 1
