@@ -20,7 +20,7 @@ from bibleqa.lm.embedded import EmbeddedEngine
 from bibleqa.lm.finetune import LoRAProvider
 from bibleqa.lm.health import short
 from bibleqa.lm.meter import Meter
-from bibleqa.lm.remote import RemoteEngine
+from bibleqa.lm.remote import PROBE, RemoteEngine
 from bibleqa.schema import EndpointConfig
 
 
@@ -163,7 +163,7 @@ def probe(endpoint: EndpointConfig, lm: dspy.LM) -> Probed:
         if complaint and dialect.substitutes:
             raise EndpointUnusable(complaint)
     try:
-        lm("Answer with one word: who built the ark?", cache=False)
+        lm(PROBE, cache=False)
     except LMAuthError as error:
         raise _key_refused(endpoint) from error
     except LMError as error:

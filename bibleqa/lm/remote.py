@@ -15,6 +15,9 @@ from bibleqa.lm.health import Health
 from bibleqa.lm.listening import Listener
 from bibleqa.schema import EndpointConfig
 
+PROBE = "Answer with one word: who built the ark?"
+"""What an endpoint is asked to see whether it answers."""
+
 
 class RemoteEngine:
     """Answers `dspy.lm15` requests through one server. Safe from many threads, which share its connections."""
@@ -98,7 +101,7 @@ class RemoteEngine:
             raise lm15.ServerError(f"{model} answers now, it was {self._answers_as}: is the model unloaded?")
 
     def _probe(self) -> None:
-        ask = Message.user("Answer with one word: who built the ark?")
+        ask = Message.user(PROBE)
         self._complete(Request(model=self.name, messages=(ask,), config=Config(max_tokens=16)))
 
 
