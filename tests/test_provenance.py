@@ -175,6 +175,19 @@ def test_data_and_model_change_it() -> None:
     assert len(known) == 9
 
 
+@pytest.mark.parametrize(
+    "metric", [["metric=semantic"], ["metric=weighted", "+metric.parts.semantic=1", "optimizer=none"]], ids=str
+)
+def test_the_embedder_counts_where_a_metric_compares_meanings(metric: list[str]) -> None:
+    composed = config.compose(metric)
+    other = config.compose([*metric, "endpoint@embedder=embedded"])
+    assert len({provenance.fingerprint(one, "d", {"embedder": e}) for one in (composed, other) for e in "ab"}) == 4
+
+    of_verses = config.compose(["retriever=hybrid", "endpoint@embedder=embedded_tiny"])
+    plain = provenance.fingerprint(config.compose(), "d", {"endpoint": "a"})
+    assert provenance.fingerprint(of_verses, "d", {"endpoint": "a", "embedder": "b"}) == plain
+
+
 def test_versions_of_rule_code_and_packages_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     composed = config.compose()
     found = [fingerprint(composed)]
