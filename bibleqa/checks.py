@@ -258,7 +258,7 @@ def _letters(inputs: Mapping[str, Any]) -> set[str]:
 
 _NUMBER = r"\d{1,3}(?!\d)"
 _CHAPTER = rf"(?:,?\s*chapter)?\s*{_NUMBER}"
-_VERSE = rf"(?:\s*:\s*|\.|,?\s*verses?\s+){_NUMBER}"
+_VERSE = rf"(?:\s*:\s*\d+(?!\d)|(?:\.|,?\s*verses?\s+){_NUMBER})"
 _RANGE = rf"(?:\s*[-–—]\s*{_NUMBER}(?:\s*:\s*{_NUMBER})?)?"
 # Where references stand; what they mean is for `data.reference` to say. A chapter alone is one only where no word
 # follows: "Daniel 70 weeks" is no reference. What looks like a book and is none ("Hezekiah 3:4") is found by its verse.

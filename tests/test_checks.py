@@ -225,6 +225,7 @@ def test_a_reference_is_missed(answer: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "wrong"),
     [
+        ("Genesis 5:6000", '"5:6000" is not a chapter and verse'),
         ("Gen 5:60", "Genesis 5 has 32 verses, there is no verse 60"),
         ("Seth (Genesis 51:1).", "Genesis has 50 chapters, there is no chapter 51"),
         ("Psalm 151", "there is no chapter 151"),
