@@ -105,8 +105,9 @@ Message = dict[str, str]
 Piece = list[Message]
 """A beginning of a prompt."""
 
-_SEPARATE = re.compile(r"[^\s<]")
-_HEADING = re.compile(r"\[\[ ## \w+ ## \]\]\n(?=[^\s<])")
+_APART = r"(?!<\|)\S"
+"""How a text begins that shares no token with what the template closes a message with."""
+_HEADING = re.compile(rf"\[\[ ## \w+ ## \]\]\n(?={_APART})")
 
 
 @dataclass(frozen=True)
@@ -333,10 +334,10 @@ def _pieces(messages: list[Message]) -> list[Piece]:
 
     Each ends with a user message cut short, which the chat template closes with tokens that the whole prompt does not
     have there. So llama.cpp keeps exactly what is before the cut and computes the rest: also when it goes back there
-    from another prompt. A message that begins with white space or a special token could share more, and is not cut.
+    from another prompt.
     """
     turns = [i for i, message in enumerate(messages) if i and message["role"] == "user"]
-    if not all(_SEPARATE.match(messages[i]["content"]) for i in turns):
+    if not all(re.match(_APART, messages[i]["content"]) for i in turns):
         return []
     pieces = [[*messages[:i], {"role": "user", "content": ""}] for i in turns]
     if turns and (heading := _HEADING.match(messages[turns[-1]]["content"])):

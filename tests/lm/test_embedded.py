@@ -41,7 +41,7 @@ def prompts() -> list[list[dict[str, str]]]:
     demos = [{"context": c, "question": q, "history": dspy.History(messages=[]), "answer": a} for c, q, a in VERSES[:2]]
     demos[1]["history"] = dspy.History(messages=HISTORY)
     made = []
-    for context, question, _ in VERSES:
+    for context, question, _ in VERSES[:3]:
         for shown, turns in (([], []), (demos, []), (demos, HISTORY)):
             inputs = {"context": context, "question": question, "history": dspy.History(messages=turns)}
             made.append(adapter.format(predictor.signature, shown, inputs))
@@ -86,6 +86,7 @@ def in_order() -> dict[int, str]:
 
 CONTENTS = [
     "Who?",
+    "<question>\nWho?",
     "[[ ## question ## ]]\nWho?",
     "[[ ## question ## ]]\n",
     "[[ ## question ## ]]\n\nWho?",
@@ -143,7 +144,7 @@ def test_every_number_of_an_answer_depends_on_its_prompt_alone(name: str) -> Non
 
 
 def test_another_process_gives_the_same_answers(in_order: dict[int, str]) -> None:
-    some = random.Random(2).sample(list(in_order), 8)
+    some = random.Random(2).sample(list(in_order), 4)
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert pool.submit(answers, some).result(timeout=240) == {number: in_order[number] for number in some}
