@@ -69,6 +69,7 @@ class Runner:
         (predictor,) = self._program.predictors()
         shown = [programs.example(item) for item in job.dataset.train[:demos]]
         predictor.demos = [example.without("accepted", "id", "type") for example in shown]
+        endpoints.unload_others([])
         self._lm = endpoints.connect(self.config.endpoint, cache=False)
         begun = time.perf_counter()
         endpoints.probe(self.config.endpoint, self._lm)

@@ -102,12 +102,7 @@ MEMORY = {
 """Bytes that a model takes while it is loaded, with its slots, as the tests measure."""
 
 Message = dict[str, str]
-Piece = list[Message]
-"""A beginning of a prompt."""
-
-_APART = r"(?!<\|)\S"
-"""How a text begins that shares no token with what the template closes a message with."""
-_HEADING = re.compile(rf"\[\[ ## \w+ ## \]\]\n(?={_APART})")
+_HEADING = re.compile(r"\[\[ ## \w+ ## \]\]\n")
 
 
 @dataclass(frozen=True)
@@ -222,7 +217,10 @@ _WITH_USAGE = {"stream_options": {"include_usage": True}}
 
 
 class _Model:
-    """A loaded model, and the pieces that each of its slots has computed. `_used`: the slot used last comes last."""
+    """A loaded model, and the pieces that each of its slots has computed.
+
+    `_shared` is the longest one of a slot that two prompts had in common; in `_used` the slot used last comes last.
+    """
 
     def __init__(self, weights: Weights, threads: int):
         # Before the native library is loaded. Threads that wait for work spin only briefly: on a busy machine
@@ -248,7 +246,8 @@ class _Model:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise EndpointUnusable(f"llama.cpp cannot load {weights.model}: {error}") from error
-        self._computed: dict[int, list[Piece]] = {slot: [] for slot in range(SLOTS)}
+        self._computed: dict[int, list[str]] = {slot: [] for slot in range(SLOTS)}
+        self._shared: dict[int, str] = dict.fromkeys(range(SLOTS), "")
         self._used = list(range(SLOTS))
 
     def answer(self, messages: list[Message], sampling: dict[str, Any]) -> dict[str, Any]:
@@ -257,9 +256,11 @@ class _Model:
         self._used.remove(slot)
         self._used.append(slot)
         self._computed[slot] = []  # until it has gone well: llama.cpp empties a slot that fails
-        for piece in [*kept[-1:], *pieces[len(kept) :]]:
-            computed = self._compute(slot, piece, go_on=bool(kept) or piece is not pieces[0])
-            if "choices" not in computed:
+        self._shared[slot] = kept[-1] if kept else ""
+        twice = [piece for piece in pieces[len(kept) :] for _ in range(2)]  # its last token alone, as if gone back to
+        for number, piece in enumerate([*kept[-1:], *twice]):
+            computed = self._compute(slot, piece, go_on=bool(kept or number))
+            if "error" in computed:
                 return computed
         body = {"messages": messages, "id_slot": slot, "cache_prompt": bool(pieces), **sampling}
         listener = listening.current()
@@ -268,12 +269,11 @@ class _Model:
             self._computed[slot] = pieces
         return reply
 
-    def _choose(self, pieces: list[Piece]) -> tuple[int, list[Piece]]:
-        """The slot that has most of it, and what it has; where more would be lost, the one not used for longest."""
-        has = {slot: _common(pieces, self._computed[slot]) for slot in self._used}
+    def _choose(self, pieces: list[str]) -> tuple[int, list[str]]:
+        """The slot that has most of it, and what it has; never one that would lose what has been of use twice."""
+        free = [slot for slot in self._used if not self._shared[slot] or self._shared[slot] in pieces]
+        has = {slot: _common(pieces, self._computed[slot]) for slot in free or self._used[:1]}
         best = max(has, key=lambda slot: len(has[slot]))
-        if 2 * _size(has[best]) < _size(self._computed[best]):
-            best = self._used[0]
         return best, has[best]
 
     def _stream(self, body: dict[str, Any], listener: Listener) -> dict[str, Any]:
@@ -304,44 +304,35 @@ class _Model:
         message = {"content": "".join(said)}
         return {**whole, "choices": [{"message": message, "finish_reason": whole["ended"]}]}
 
-    def _compute(self, slot: int, messages: Piece, *, go_on: bool) -> dict[str, Any]:
-        """Bring a slot's state to the end of a piece, computing only what is not there yet."""
-        reply: dict[str, Any] = self._server.handle_chat_completions(
-            {
-                "messages": messages,
-                "id_slot": slot,
-                "add_generation_prompt": False,
-                "cache_prompt": go_on,
-                "max_tokens": 0,
-                "temperature": 0,
-            }
-        )
+    def _compute(self, slot: int, text: str, *, go_on: bool) -> dict[str, Any]:
+        """Bring a slot's state to the end of a text, computing only what is not there yet.
+
+        llama.cpp goes on from the longest beginning that prompt and state have in common, but computes one token at
+        least: where all is there, the last one, alone.
+        """
+        body = {"prompt": text, "id_slot": slot, "cache_prompt": go_on, "n_predict": 0, "temperature": 0}
+        reply: dict[str, Any] = self._server.handle_completions(body)
         return reply
 
 
-def _common(some: list[Piece], others: list[Piece]) -> list[Piece]:
-    """The pieces with which both begin: each holds those before it."""
+def _common(some: list[str], others: list[str]) -> list[str]:
+    """The pieces with which both begin: each begins with those before it."""
     return [piece for piece, other in zip(some, others, strict=False) if piece == other]
 
 
-def _size(pieces: list[Piece]) -> int:
-    """Characters of the last of them."""
-    return sum(len(message["content"]) for message in pieces[-1]) if pieces else 0
-
-
-def _pieces(messages: list[Message]) -> list[Piece]:
+def _pieces(messages: list[Message]) -> list[str]:
     """The beginnings of a prompt that are computed apart: up to each user message, and up to its first field's value.
 
-    Each ends with a user message cut short, which the chat template closes with tokens that the whole prompt does not
-    have there. So llama.cpp keeps exactly what is before the cut and computes the rest: also when it goes back there
-    from another prompt.
+    Tokens must not run over their ends: no message may begin with white space. All models are prompted in ChatML.
     """
-    turns = [i for i, message in enumerate(messages) if i and message["role"] == "user"]
-    if not all(re.match(_APART, messages[i]["content"]) for i in turns):
+    turns = [i for i, message in enumerate(messages) if message["role"] == "user"]
+    if messages[0]["role"] != "system" or not all(messages[i]["content"][:1].strip() for i in turns):
         return []
-    pieces = [[*messages[:i], {"role": "user", "content": ""}] for i in turns]
-    if turns and (heading := _HEADING.match(messages[turns[-1]]["content"])):
-        pieces.append([*messages[: turns[-1]], {"role": "user", "content": heading[0]}])
+    spoken = [f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages]
+    pieces = ["".join(spoken[:i]) + "<|im_start|>user\n" for i in turns]
+    heading = _HEADING.match(messages[turns[-1]]["content"]) if turns else None
+    if heading and messages[turns[-1]]["content"][heading.end() :][:1].strip():
+        pieces.append(pieces[-1] + heading[0])
     return pieces
 
 
