@@ -69,7 +69,6 @@ class Runner:
         (predictor,) = self._program.predictors()
         shown = [programs.example(item) for item in job.dataset.train[:demos]]
         predictor.demos = [example.without("accepted", "id", "type") for example in shown]
-        endpoints.unload_others([])
         self._lm = endpoints.connect(self.config.endpoint, cache=False)
         begun = time.perf_counter()
         endpoints.probe(self.config.endpoint, self._lm)
@@ -225,10 +224,11 @@ def table(rows: Rows) -> str:
     for row in rows:
         calls, best = row["calls_a_minute"], row["raw_settings"]
         changed = row["settings"][best]["changed"]
+        load = f"{row['load_seconds']} s" if row["load_seconds"] else ""  # loaded already
         lines.append(
             f"| {row['name']} | {calls['runner']} | {calls['raw']} ({best}: {changed} answers changed) "
             f"| {row['of_raw']:.2f} | {row['of_one_slot']:.2f} | {row['of_one_by_one']:.1f} "
-            f"| {row['changed_by_concurrency']} of {row['questions']} | {row['load_seconds']} s |"
+            f"| {row['changed_by_concurrency']} of {row['questions']} | {load} |"
         )
     return "\n".join(lines)
 
