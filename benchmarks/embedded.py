@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--endpoints", nargs="*", default=ENDPOINTS, choices=ENDPOINTS)
     parser.add_argument("--demos", nargs="*", default=list(DEMOS), choices=DEMOS)
     parser.add_argument(
-        "--questions", type=int, default=2 * MAX_SLOTS, help="in a round; as many at a time as there are slots"
+        "--questions", type=int, default=2 * MAX_SLOTS, help="in a round; a multiple of four leaves no slot idle"
     )
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()

@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from options import GRADED, OPTIONS, choosing_all
 
-from bibleqa import checks, config, paths, reproduce
+from bibleqa import checks, config, paths, reproduce, verdict
 from bibleqa.errors import ConfigError
+from bibleqa.runs import RunFolder
 from bibleqa.schema import GROUPS, Config, ReproduceConfig, TermConfig
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -126,6 +127,17 @@ def test_another_judge_takes_the_place_of_the_saved_one() -> None:
     repeated = again(run, "endpoint@judge=openai")
     assert repeated.judge == config.compose(["endpoint=openai"]).endpoint
     assert again(run, "metric=contains", "~endpoint@judge").judge is None
+
+
+def test_limits_that_are_not_set_again_are_no_override(tmp_path: Path) -> None:
+    saved_config = config.compose(["limits.calls=500", "optimizer=none"])
+    (tmp_path / "config.yaml").write_text(config.to_yaml(saved_config), encoding="utf-8")
+    (tmp_path / "predictions.jsonl").touch()
+    made: dict[str, Any] = {"versions": {}, "made_of": {}, "git": {}, "program_digest": None}
+
+    repeated = verdict.of(RunFolder(tmp_path), config.compose(["optimizer=none"]), [], made)
+
+    assert repeated["overrides"] == {}
 
 
 def test_plugins_are_never_taken_from_a_saved_run() -> None:
